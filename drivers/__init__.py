@@ -1,0 +1,1 @@
+"""Machine protocols behind one port; know no order, no shop, no MQTT."""

@@ -1,0 +1,192 @@
+"""The port between the gateway and a machine: sessions, commands, receipts, findings, permits."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import Protocol
+
+Scalar = bool | int | float | str
+
+
+class DriverError(Exception):
+    """The machine cannot be talked to right now: close the session, back off, start over.
+
+    Raised from `Session.send` it says nothing about whether the command was executed.
+    """
+
+
+class JobPhase(IntEnum):
+    """A job as its machine sees it, with the state numbers of ISA-95 Job Control (OPC 10031-4)."""
+
+    NOT_ALLOWED_TO_START = 1
+    ALLOWED_TO_START = 2
+    RUNNING = 3
+    INTERRUPTED = 4
+    ENDED = 5
+    ABORTED = 6
+
+
+class CommandKind(StrEnum):
+    """What one instruction asks of the machine.
+
+    `LOAD_START` and `START` ask; whether anything moves is decided by the machine's own permits.
+    """
+
+    LOAD = "load"
+    LOAD_START = "load_start"
+    START = "start"
+    WITHDRAW = "withdraw"  # take back the permission to start; the job stays loaded
+    CANCEL = "cancel"  # remove a job that has not started
+    STOP = "stop"
+    ABORT = "abort"
+    CLEAR = "clear"  # forget an ended job whose result is stored
+
+
+class Quality(StrEnum):
+    """How far a value can be trusted (OPC UA Part 8 severity)."""
+
+    GOOD = "good"
+    UNCERTAIN = "uncertain"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """One instruction carrying the job's id; `labels` holds what a machine may want to show.
+
+    `job_no` is the job's number on this machine (u32, for protocols without texts); `deadline_s` is
+    a reading of the monotonic clock after which the command must not be sent.
+    """
+
+    kind: CommandKind
+    job_id: str
+    job_no: int
+    recipe: str
+    recipe_version: str
+    parameters: Mapping[str, Scalar]
+    quantity: int  # pieces
+    cycles: int  # machine cycles: ceil(quantity / pieces per cycle)
+    deadline_s: float
+    labels: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+
+
+class Answer(StrEnum):
+    """The machine's own word on a command."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """The machine's answer to one command; `evidence` is what it said, word for word."""
+
+    answer: Answer
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What the machine knows of one job. `phase` None means: it does not know the job.
+
+    Counts are pieces as the machine counts them, None where it does not tell.
+    """
+
+    job_id: str
+    phase: JobPhase | None
+    evidence: str
+    produced: int | None = None
+    good: int | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Permits:
+    """What the machine allows right now; None means the machine does not say, which is not a yes."""
+
+    remote: bool | None
+    ready: bool | None
+    handed_over: bool | None  # Start was pressed at the panel since the last fall of a permit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """One consistent look at a machine: its permits and every job it names.
+
+    `boot` changes whenever the machine may have lost its memory; `setup_code` names the tool fitted.
+    """
+
+    boot: str
+    permits: Permits
+    jobs: tuple[Finding, ...]
+    setup_code: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """Who the machine says it is; a change ends its arming. `kinds` are the commands it knows."""
+
+    text: str
+    kinds: frozenset[CommandKind]
+
+
+class Session(Protocol):
+    """One connection to one machine, owned by one task; every call has a deadline of its own.
+
+    Every method raises `DriverError` when the machine does not answer properly; the session is then
+    finished and must be closed.
+    """
+
+    @property
+    def identity(self) -> Identity:
+        """Give who the machine said it was when the session was opened."""
+        ...
+
+    async def look(self) -> Look:
+        """Read the permits and all jobs the machine names."""
+        ...
+
+    async def ask(self, job_id: str) -> Finding:
+        """Read all the machine knows of one job, with counts and times."""
+        ...
+
+    async def send(self, command: Command) -> Receipt:
+        """Send one command once, without retries; refuse a kind not in `identity.kinds`.
+
+        Raise `DriverError` where the machine gave no answer: the command may have been executed.
+        """
+        ...
+
+
+class Driver(Protocol):
+    """Opens sessions to one machine, each with fresh client objects."""
+
+    def session(self, on_change: Callable[[], None]) -> AbstractAsyncContextManager[Session]:
+        """Connect and check that the peer is the kind of machine the profile says.
+
+        `on_change` is called, on the event loop, each time the machine reports that its jobs or
+        permits may have changed. It is a hint to look: the owner of the session polls as well.
+        Raise `DriverError` when the machine cannot be reached or is not what the profile says.
+        """
+        ...
+
+
+MonotonicClock = Callable[[], float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Security:
+    """How a connection is protected: by the peer's certificate, known by its fingerprint, and our own.
+
+    `server_fingerprint` is `sha256:` and 64 hexadecimal digits; None means no protection at all, only
+    for networks that are trusted. The own certificate (DER) and key (PEM) are needed with a fingerprint.
+    """
+
+    server_fingerprint: str | None = None
+    own_certificate: Path | None = None
+    own_key: Path | None = None

@@ -1,0 +1,37 @@
+"""Which driver speaks to which kind of machine."""
+
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from drivers.base import Driver, MonotonicClock, Security
+from drivers.profile import Profile
+
+Opener = Callable[[str, str, Profile, Security, MonotonicClock], Driver]
+
+
+def open_driver(*, name: str, url: str, profile: Profile, security: Security, monotonic: MonotonicClock) -> Driver:
+    """Give the driver for a machine; nothing is connected yet.
+
+    `name` is the machine's name in the settings; where one server has several machines, it must be the
+    browse name of one of them. Raise `ValueError` for an unknown dialect or an address it cannot use.
+    """
+    opener = DRIVERS.get((profile.protocol, profile.dialect))
+    if opener is None:
+        known = ", ".join(f"{protocol}/{dialect}" for protocol, dialect in DRIVERS)
+        raise ValueError(f"no driver for {profile.protocol}/{profile.dialect} (profile {profile.name}); known: {known}")
+    return opener(name, url, profile, security, monotonic)
+
+
+def _isa95_jobs(name: str, url: str, profile: Profile, security: Security, monotonic: MonotonicClock) -> Driver:
+    from drivers.opcua.security import normal_fingerprint  # noqa: PLC0415 - asyncua takes a second
+    from drivers.opcua.session import JobControlDriver  # noqa: PLC0415 - only those who use it pay
+
+    parts = urlsplit(url)
+    if parts.scheme != "opc.tcp" or not parts.hostname or parts.port is None or "@" in parts.netloc:
+        raise ValueError(f"{url!r} is not an address of an OPC UA server: write opc.tcp://host:port")
+    if security.server_fingerprint is not None:
+        normal_fingerprint(security.server_fingerprint)
+    return JobControlDriver(url=url, machine=name, profile=profile, security=security, monotonic=monotonic)
+
+
+DRIVERS: Mapping[tuple[str, str], Opener] = {("opcua", "isa95-jobs"): _isa95_jobs}

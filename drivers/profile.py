@@ -1,0 +1,105 @@
+"""A machine type as data: how to talk to it, what it remembers, which recipes it accepts."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from drivers.base import Scalar
+
+
+class Effect(StrEnum):
+    """How a doubtful start can be settled on this machine (delivery promise)."""
+
+    REMEMBERED = "remembered"
+    OBSERVABLE = "observable"
+    BLIND = "blind"
+
+
+class Memory(StrEnum):
+    """Whether the machine's memory of jobs survives its restart."""
+
+    PERSISTENT = "persistent"
+    VOLATILE = "volatile"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limit:
+    """The allowed values of one recipe parameter: a range in `unit`, or a closed set of texts."""
+
+    min: float | None = None
+    max: float | None = None
+    one_of: tuple[Scalar, ...] = ()
+    max_length: int | None = None  # characters, for texts
+    unit: str = ""
+
+    def fault(self, value: Scalar) -> str | None:
+        """Say why a value is not allowed, or None. Booleans are only allowed where listed."""
+        if self.one_of:
+            return None if value in self.one_of else f"not one of {', '.join(map(str, self.one_of))}"
+        if isinstance(value, bool):
+            return "a truth value where none is listed"
+        if isinstance(value, str):
+            if self.max_length is None:
+                return "a text where a number is expected"
+            if len(value) > self.max_length:
+                return f"longer than {self.max_length} characters"
+            if not value.isprintable():
+                return "has a character that cannot be printed"
+            return None
+        if self.max_length is not None:
+            return "a number where a text is expected"
+        if isinstance(value, float) and not math.isfinite(value):
+            return "not a finite number"
+        if self.min is not None and value < self.min:
+            return f"below {self.min:g} {self.unit}".rstrip()
+        if self.max is not None and value > self.max:
+            return f"above {self.max:g} {self.unit}".rstrip()
+        return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """Named, limited parameters that make a product on a machine type."""
+
+    version: str
+    parameters: Mapping[str, Limit]
+
+    def faults(self, values: Mapping[str, Scalar]) -> tuple[str, ...]:
+        """List why these parameter values cannot be sent: missing, unknown, outside the limits."""
+        missing = [f"{name}: missing" for name in self.parameters if name not in values]
+        unknown = [f"{name}: not a parameter of this recipe" for name in values if name not in self.parameters]
+        outside = [
+            f"{name}: {value!r} is {fault}"
+            for name, value in values.items()
+            if name in self.parameters and (fault := self.parameters[name].fault(value))
+        ]
+        return (*missing, *unknown, *outside)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PermitTags:
+    """Addresses of the permits, in the protocol's own notation; None where the machine has none."""
+
+    remote: str
+    ready: str
+    handed_over: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Profile:
+    """A machine type. Addresses are texts in the protocol's notation (`nsu=URI;s=Name` for OPC UA)."""
+
+    name: str
+    protocol: str
+    dialect: str
+    effect: Effect
+    memory: Memory
+    clears_by_itself: bool
+    permits: PermitTags
+    recipes: Mapping[str, Recipe]
+    setup_code: str | None = None
+    settle_s: float = 2.0
+    poll_s: float = 0.5
+    timeout_s: float = 4.0
+    labels: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""The control API: one application for the command line, partners and pages."""

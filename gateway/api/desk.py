@@ -1,0 +1,160 @@
+"""What the API may ask and do: the ledger, the board, and the few facts of the configuration it shows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gateway import __version__
+from gateway.clock import Clock
+from gateway.domain.machines import Level
+from gateway.errors import LedgerError, RefusedError
+from gateway.ledger import decisions, exceptions, machines, outbox, views
+from gateway.ledger.database import Ledger, Tx
+from gateway.ledger.times import to_text
+from gateway.stages.board import Board
+
+View = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """A configured machine as people see it."""
+
+    endpoint: str
+    profile: str
+    configured: Level
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    """Everything a person or program can ask of a running gateway; every change carries who asked for it."""
+
+    ledger: Ledger
+    board: Board
+    clock: Clock
+    machines: Mapping[str, Place]
+    shops: tuple[str, ...]
+    started_at: datetime
+
+    async def status(self) -> View:
+        """Give the whole picture on one page."""
+        counts = await self.ledger.read(views.counts)
+        return {
+            "site": self.ledger.site,
+            "version": __version__,
+            "epoch": self.ledger.epoch,
+            "boot": self.ledger.boot,
+            "started_at": to_text(self.started_at),
+            "now": to_text(self.clock.now()),
+            **counts,
+            "exceptions_open": await self.ledger.read(exceptions.count_open),
+            "machines": await self.list_machines(),
+            "links": self.links(),
+        }
+
+    def links(self) -> dict[str, Mapping[str, object]]:
+        """Give the state of each connection: shops, broker, machines."""
+        return {name: value for (kind, name), value in self.board.since(0).items() if kind == "link"}
+
+    async def ready(self) -> View:
+        """Say whether an order can be taken now: the ledger can be written and a shop answers."""
+        try:
+            await self.ledger.write(lambda _tx: None)
+        except LedgerError as fault:
+            return {"ready": False, "reason": f"the ledger cannot be written: {fault}"}
+        links = self.links()
+        if self.shops and not any(links.get(f"shop:{shop}", {}).get("state") == "up" for shop in self.shops):
+            return {"ready": False, "reason": "no shop answers"}
+        return {"ready": True}
+
+    async def list_machines(self) -> list[View]:
+        """Give each configured machine: what it is, what it does, what the ledger knows of it."""
+        known = await self.ledger.read(views.machine_facts)
+        return [
+            {
+                "machine": name,
+                "endpoint": place.endpoint,
+                "profile": place.profile,
+                "configured": place.configured.value,
+                **known.get(name, {}),
+                "now": dict(self.board.get(("state", name))),
+                "current_job": dict(self.board.get(("job", name))),
+                "link": dict(self.board.get(("link", f"machine:{name}"))),
+            }
+            for name, place in self.machines.items()
+        ]
+
+    async def arm(self, machine: str, level: Level, *, who: str) -> None:
+        """Put a control level in force at a machine that answers now, by a named act."""
+        place = self._place(machine)
+        if level.rank > place.configured.rank:
+            raise RefusedError(
+                f"{machine} may be armed up to {place.configured.value!r}: raise machines.{machine}.control in kvot.yaml"
+            )
+        now = self.board.get(("state", machine))
+        if not now.get("identity"):
+            raise RefusedError(f"{machine} does not answer now, so nobody can say what would be armed: {now.get('why', '')}")
+        await self.ledger.write(
+            lambda tx: machines.arm(
+                tx,
+                machine,
+                level,
+                who=who,
+                identity=str(now["identity"]),
+                profile=str(now["profile"]),
+                now=self.clock.now(),
+            )
+        )
+
+    async def disarm(self, machine: str, *, who: str) -> None:
+        """Take a machine back."""
+        self._place(machine)
+        await self.ledger.write(lambda tx: machines.disarm(tx, machine, who=who, now=self.clock.now()))
+
+    async def hold(self, machine: str, reason: str, *, who: str) -> None:
+        """Send nothing more to a machine."""
+        self._place(machine)
+        await self.ledger.write(lambda tx: machines.hold(tx, machine, reason=reason, who=who, now=self.clock.now()))
+
+    async def release(self, machine: str, *, who: str) -> None:
+        """Let a held machine go on."""
+        self._place(machine)
+        await self.ledger.write(lambda tx: machines.let_go(tx, machine, who=who, now=self.clock.now()))
+
+    async def list_exceptions(self, *, state: str | None) -> list[View]:
+        """List what people must decide; without a state, all that is not resolved."""
+        found = await self.ledger.read(lambda tx: exceptions.list_exceptions(tx, state=state))
+        return found if state is not None else [one for one in found if one["state"] != "resolved"]
+
+    async def acknowledge(self, exception_id: int, *, who: str) -> None:
+        """Say that somebody looks after it."""
+        await self.ledger.write(lambda tx: exceptions.acknowledge(tx, exception_id, who=who, at=self.clock.now()))
+
+    async def resolve(self, exception_id: int, action: str, note: str, *, who: str) -> None:
+        """Decide an exception by one of its actions."""
+        await self.ledger.write(
+            lambda tx: decisions.decide(tx, exception_id, action=action, who=who, note=note, now=self.clock.now())
+        )
+
+    async def dead_letters(self) -> list[View]:
+        """List what could not be told to a shop."""
+
+        def ask(tx: Tx) -> list[View]:
+            return [
+                {
+                    "destination": letter.fact.destination,
+                    "seq": letter.fact.seq,
+                    "subject": letter.fact.subject,
+                    "error": letter.error,
+                    "dead_at": to_text(letter.dead_at),
+                }
+                for letter in outbox.dead_letters(tx, limit=views.PAGE)
+            ]
+
+        return await self.ledger.read(ask)
+
+    def _place(self, machine: str) -> Place:
+        if machine not in self.machines:
+            raise RefusedError(f"no machine is called {machine!r}; there is {', '.join(self.machines) or 'none'}")
+        return self.machines[machine]

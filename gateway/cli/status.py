@@ -1,0 +1,30 @@
+"""`kvot status`: the whole picture on one page."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli import exits
+from gateway.cli.client import get
+from gateway.cli.output import Output, OutputOption, SocketOption, StateOption, show
+
+
+def status(
+    socket: SocketOption = None,
+    state_dir: StateOption = None,
+    output: OutputOption = Output.TABLE,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 5 while exceptions are open.")] = False,  # noqa: FBT002
+) -> None:
+    """Show orders, jobs, machines, links and what waits for a decision."""
+    answer = get("/api/v1/status", socket=socket, state=state_dir)
+    if output is Output.TABLE:
+        machines = answer.pop("machines")
+        answer["machines"] = [
+            f"{one['machine']}: {one['link'].get('state', 'unknown')}, level {one.get('level')}, {one['now'].get('why', '')}"
+            for one in machines
+        ]
+        answer["links"] = [f"{name} {link['state']} {link['reason']}".strip() for name, link in answer["links"].items()]
+        answer["outbox"] = [f"{one['destination']}: {one['pending']} pending, {one['dead']} dead" for one in answer["outbox"]]
+    show(answer, output)
+    if check and answer["exceptions_open"]:
+        raise typer.Exit(exits.EXCEPTIONS_OPEN)

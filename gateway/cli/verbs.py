@@ -1,0 +1,31 @@
+"""Every verb of the `kvot` command in one list."""
+
+import typer
+
+from gateway import __version__
+from gateway.cli import config, demo, exceptions, jobs, machines, orders, run, simulate, status
+
+app = typer.Typer(
+    name="kvot",
+    help="Orders from web shops become machine runs, exactly once each.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+app.command()(run.run)
+app.command()(status.status)
+app.command()(demo.demo)
+app.add_typer(orders.app, name="orders", help="What was ordered and what became of it.")
+app.add_typer(jobs.app, name="jobs", help="What the machines make.")
+app.add_typer(machines.app, name="machines", help="Who may start what.")
+app.add_typer(exceptions.app, name="exceptions", help="What people must decide.")
+app.add_typer(config.app, name="config", help="Check, show and describe the configuration.")
+app.add_typer(simulate.app, name="simulate", help="Shops and machines that do not exist.")

@@ -1,0 +1,1 @@
+"""Pure decisions over frozen values: no I/O, no clock, no asyncio."""

@@ -1,0 +1,330 @@
+"""Jobs become commands; a doubtful start is never repeated.
+
+`decide` is the whole of dispatch: it looks at what the ledger knows and what the machine says, and
+names the one next step. Rules R1-R9 are those of docs/explanation/delivery.md.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from drivers.base import CommandKind, Finding, JobPhase, Look
+from gateway.domain.machines import Level, fallen, may_load, may_start
+from gateway.domain.states import JobState
+
+REFUSALS = 3  # after so many refusals in a row a person decides
+_MOVED = frozenset({JobPhase.RUNNING, JobPhase.INTERRUPTED, JobPhase.ENDED, JobPhase.ABORTED})
+_FOLLOW = {
+    JobPhase.NOT_ALLOWED_TO_START: JobState.ACCEPTED,
+    JobPhase.ALLOWED_TO_START: JobState.ACCEPTED,
+    JobPhase.RUNNING: JobState.RUNNING,
+    JobPhase.INTERRUPTED: JobState.INTERRUPTED,
+}
+
+
+class Settlement(StrEnum):
+    """How a command ended: by the machine's word, by proof of absence, or by a named person."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    ABSENT = "absent"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenCommand:
+    """A committed intent whose outcome is not known. `silent_s`: how long nothing can have been sent for it."""
+
+    command_id: int
+    job_id: str
+    kind: CommandKind
+    boot: str  # the machine's boot at the intent
+    silent_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """The one job a machine is concerned with: the unfinished one, or the next one released."""
+
+    job_id: str
+    state: JobState
+    held: str | None
+    refusals: int  # commands refused in a row for this job
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What the ledger knows of a machine right now."""
+
+    level: Level  # in force
+    held: str | None
+    command: OpenCommand | None
+    work: Work | None
+    boot: str | None  # the machine's boot when it was last seen
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ability:
+    """What the machine's type and this session can do."""
+
+    kinds: frozenset[CommandKind]
+    persistent: bool  # its memory of jobs is proven to survive a restart
+    clears_by_itself: bool
+    settle_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Send:
+    """Commit an intent for this command, then send it once."""
+
+    kind: CommandKind
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settle:
+    """Write down how a command ended, by what evidence."""
+
+    command: OpenCommand
+    settlement: Settlement
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Follow:
+    """The machine's job is in another state than the ledger's: write it down."""
+
+    job_id: str
+    seen: JobState
+    state: JobState
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conclude:
+    """The job has ended at the machine: store its result (before anything is cleared there)."""
+
+    job_id: str
+    state: JobState  # completed or aborted
+    finding: Finding
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cleared:
+    """The machine has forgotten a job whose result is stored."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt:
+    """Only a person can say what happened: one exception, and nothing more is sent for this job."""
+
+    job_id: str
+    cause: str
+    evidence: str
+    actions: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HoldMachine:
+    """Send nothing to this machine until a named person hands it over again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rest:
+    """Nothing to do before the machine or the ledger changes; `why` is shown to people."""
+
+    why: str
+
+
+Step = Send | Settle | Follow | Conclude | Cleared | Doubt | HoldMachine | Rest
+
+
+def subject(standing: Standing) -> str | None:
+    """Name the job whose full finding `decide` needs: the open command's, else the work at hand."""
+    if standing.command is not None:
+        return standing.command.job_id
+    return standing.work.job_id if standing.work is not None else None
+
+
+def decide(standing: Standing, look: Look, finding: Finding | None, ability: Ability) -> Step:
+    """Name the one next step at a machine.
+
+    `finding` is the machine's full answer about `subject(standing)`, read after `look`; None only
+    where there is no subject. Sending is the last resort: first doubts are settled, then the
+    machine is followed, then results are stored, then the next job is sent.
+    """
+    if standing.command is not None:
+        assert finding is not None
+        return _settle(standing.command, look, finding, ability)
+    if (lost := _lost_hand(standing, look)) is not None:
+        return lost
+    if standing.work is None:
+        return Rest(why="no job")
+    assert finding is not None
+    match standing.work.state:
+        case JobState.RELEASED:
+            return _begin(standing, standing.work, look, finding, ability)
+        case JobState.ACCEPTED | JobState.RUNNING | JobState.INTERRUPTED:
+            return _accompany(standing, standing.work, look, finding, ability)
+        case JobState.COMPLETED | JobState.ABORTED:
+            return _clear(standing, standing.work, finding, ability)
+        case JobState.IN_DOUBT:
+            return Rest(why="in doubt: look at the machine")
+        case JobState.WAITING | JobState.CANCELLED:
+            return Rest(why=f"job {standing.work.job_id} is {standing.work.state}")
+
+
+def _settle(command: OpenCommand, look: Look, finding: Finding, ability: Ability) -> Step:
+    """Settle a doubtful command by reading only (R3, R4): accepted, absent, or a person decides."""
+
+    def settled(settlement: Settlement) -> Settle:
+        return Settle(command=command, settlement=settlement, evidence=finding.evidence)
+
+    early = command.silent_s < ability.settle_s
+    match command.kind:
+        case CommandKind.LOAD | CommandKind.LOAD_START:
+            if finding.phase is not None:
+                return settled(Settlement.ACCEPTED)
+            if early:
+                return Rest(why="waiting until a late command would show")
+            return _absent_or_doubt(command, look, finding, ability)
+        case CommandKind.START:
+            done = finding.phase is not None and finding.phase is not JobPhase.NOT_ALLOWED_TO_START
+        case CommandKind.WITHDRAW:
+            if finding.phase in _MOVED:
+                return settled(Settlement.REFUSED)
+            done = finding.phase is JobPhase.NOT_ALLOWED_TO_START
+        case CommandKind.CANCEL | CommandKind.CLEAR:
+            if command.kind is CommandKind.CANCEL and finding.phase in _MOVED:
+                return settled(Settlement.REFUSED)
+            done = finding.phase is None
+        case CommandKind.STOP | CommandKind.ABORT:
+            done = finding.phase in {None, JobPhase.ENDED, JobPhase.ABORTED}
+    if done:
+        return settled(Settlement.ACCEPTED)
+    if finding.phase is None:
+        return _vanished(command.job_id, finding)
+    return Rest(why="waiting until a late command would show") if early else settled(Settlement.ABSENT)
+
+
+def _absent_or_doubt(command: OpenCommand, look: Look, finding: Finding, ability: Ability) -> Step:
+    """Absence is proven only while the machine cannot have forgotten the job (R4)."""
+    if ability.clears_by_itself:
+        cause = "the machine may clear jobs by itself"
+    elif look.boot != command.boot and not ability.persistent:
+        cause = "the machine restarted since, and may have forgotten the job"
+    else:
+        return Settle(command=command, settlement=Settlement.ABSENT, evidence=finding.evidence)
+    return Doubt(
+        job_id=command.job_id,
+        cause=f"unclear whether the job was made: {cause}",
+        evidence=f"{finding.evidence}; boot {look.boot}, at the intent {command.boot}",
+        actions=("not_made", "made"),
+    )
+
+
+def _vanished(job_id: str, finding: Finding) -> Doubt:
+    return Doubt(
+        job_id=job_id,
+        cause="the machine no longer knows a job it had accepted",
+        evidence=finding.evidence,
+        actions=("not_made", "made"),
+    )
+
+
+def _lost_hand(standing: Standing, look: Look) -> HoldMachine | None:
+    """A panel that cannot tell `handed_over`: after a fall or a restart a named person hands the machine over."""
+    if standing.level is not Level.START or standing.held is not None or look.permits.handed_over is not None:
+        return None
+    if standing.boot is not None and standing.boot != look.boot:
+        return HoldMachine(reason="the machine restarted: hand it over again")
+    if (missing := fallen(look.permits)) is not None:
+        return HoldMachine(reason=f"the permit {missing} fell: hand the machine over again")
+    return None
+
+
+def _begin(standing: Standing, work: Work, look: Look, finding: Finding, ability: Ability) -> Step:
+    """Send a released job down, as far as level and permits allow (R8)."""
+    if finding.phase is not None:
+        return Doubt(
+            job_id=work.job_id,
+            cause="the machine knows a job that was never sent",
+            evidence=finding.evidence,
+            actions=("not_made", "made"),
+        )
+    if (held := work.held or standing.held) is not None:
+        return Rest(why=f"held: {held}")
+    if standing.level is Level.READ:
+        return Rest(why=f"control level is read: would have sent {work.job_id}")
+    foreign = [job.job_id for job in look.jobs if job.job_id != work.job_id and job.phase is not None]
+    if busy := [name for name in foreign if _unfinished(look, name)]:
+        return Rest(why=f"busy with its own work: {busy[0]}")
+    if not may_load(look.permits):
+        return Rest(why="the selector is not on remote")
+    if standing.level is Level.START and may_start(look.permits) and CommandKind.LOAD_START in ability.kinds:
+        return Send(kind=CommandKind.LOAD_START, job_id=work.job_id)
+    if CommandKind.LOAD in ability.kinds:
+        return Send(kind=CommandKind.LOAD, job_id=work.job_id)
+    return Rest(why="the machine can only be asked to load and start at once, which is not allowed now")
+
+
+def _unfinished(look: Look, job_id: str) -> bool:
+    return any(
+        job.job_id == job_id and job.phase in {JobPhase.ALLOWED_TO_START, JobPhase.RUNNING, JobPhase.INTERRUPTED}
+        for job in look.jobs
+    )
+
+
+def _accompany(standing: Standing, work: Work, look: Look, finding: Finding, ability: Ability) -> Step:
+    """Follow a job the machine has accepted; ask for its start when all permits are there (R6)."""
+    phase = finding.phase
+    if phase is None:
+        return _vanished(work.job_id, finding)
+    if phase is JobPhase.ENDED and finding.good is None:
+        return Doubt(
+            job_id=work.job_id,
+            cause="the machine does not say how many pieces are good",
+            evidence=finding.evidence,
+            actions=("made", "not_made"),
+        )
+    if phase in {JobPhase.ENDED, JobPhase.ABORTED}:
+        state = JobState.COMPLETED if phase is JobPhase.ENDED else JobState.ABORTED
+        return Conclude(job_id=work.job_id, state=state, finding=finding)
+    state = _FOLLOW[phase]
+    if state is not work.state and state is not JobState.ACCEPTED:
+        if work.state is JobState.ACCEPTED and state is JobState.INTERRUPTED:
+            state = JobState.RUNNING  # it has moved: seen late, it passes through running
+        return Follow(job_id=work.job_id, seen=work.state, state=state, evidence=finding.evidence)
+    if work.state is not JobState.ACCEPTED:
+        return Rest(why=f"job {work.job_id} is {work.state}")
+    return _ask_start(standing, work, look, phase, ability)
+
+
+def _ask_start(standing: Standing, work: Work, look: Look, phase: JobPhase, ability: Ability) -> Step:
+    if phase is JobPhase.ALLOWED_TO_START:
+        if fallen(look.permits) is not None and CommandKind.WITHDRAW in ability.kinds:
+            return Send(kind=CommandKind.WITHDRAW, job_id=work.job_id)
+        return Rest(why=f"job {work.job_id} waits for the machine to start it")
+    if (held := work.held or standing.held) is not None:
+        return Rest(why=f"loaded, held: {held}")
+    if standing.level is not Level.START:
+        return Rest(why=f"job {work.job_id} is loaded: press Start at the panel")
+    if not may_start(look.permits):
+        return Rest(why=f"job {work.job_id} is loaded: {fallen(look.permits) or 'Start was not pressed at the panel'}")
+    if CommandKind.START not in ability.kinds:
+        return Rest(why=f"job {work.job_id} is loaded: press Start at the panel")
+    return Send(kind=CommandKind.START, job_id=work.job_id)
+
+
+def _clear(standing: Standing, work: Work, finding: Finding, ability: Ability) -> Step:
+    """Let the machine forget a job whose result is stored (R9)."""
+    if finding.phase is None:
+        return Cleared(job_id=work.job_id)
+    if standing.level is Level.READ or CommandKind.CLEAR not in ability.kinds:
+        return Cleared(job_id=work.job_id)  # its memory is its own affair
+    if work.refusals >= REFUSALS:
+        return Cleared(job_id=work.job_id)
+    return Send(kind=CommandKind.CLEAR, job_id=work.job_id)

@@ -1,0 +1,189 @@
+"""A shop's order becomes lines with a state and requirements; what is not understood is set aside, never guessed."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from drivers.base import Scalar
+from drivers.profile import Recipe
+from gateway.domain.orders import LineKind, ShopLine, ShopOrder
+from gateway.domain.products import ExpressionFaultError, Family, Product, Range, Step
+from gateway.domain.states import LineState
+
+RecipeOf = Callable[[str, str], Recipe]  # (machine, recipe name) -> the machine type's recipe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueRule:
+    """When an order may be made: the shop's states, or payment methods that need no money first.
+
+    A listed method counts only in `method_states`, so that a basket never becomes a job.
+    """
+
+    states: frozenset[str]
+    methods: frozenset[str] = frozenset()
+    method_states: frozenset[str] = frozenset({"pending", "on-hold"})
+
+    def hold(self, order: ShopOrder) -> str | None:
+        """Say why this order may not be made yet, or None."""
+        if order.hold is not None:
+            return order.hold
+        if order.status in self.states:
+            return None
+        if order.payment in self.methods and order.status in self.method_states:
+            return None
+        return f"the shop says {order.status!r}, paid by {order.payment or 'nothing yet'!r}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requirement:
+    """What one step of one line must yield: pieces of a recipe with parameters, in a family."""
+
+    component: int
+    step: int
+    operation: str
+    family: str
+    setup_key: str
+    recipe: str
+    recipe_version: str
+    parameters: Mapping[str, Scalar]
+    quantity: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """Why a line is set aside: one exception per subject and cause, however many lines share it."""
+
+    subject: str
+    cause: str
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinePlan:
+    """What becomes of one row: its state and reason, and when it is to be made, what must be made."""
+
+    line: ShopLine
+    position: int
+    product: str | None
+    state: LineState
+    reason: str | None = None
+    trouble: Trouble | None = None
+    requirements: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Catalogue:
+    """What is needed to read a line: the articles, their families, and the recipes of each machine."""
+
+    range: Range
+    recipe: RecipeOf
+
+
+def content_hash(order: ShopOrder) -> str:
+    """Fingerprint everything we use of an order; an echo of our own write-back has the same one."""
+    content = asdict(order)
+    return sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def read_order(order: ShopOrder, *, shop: str, rule: DueRule, catalogue: Catalogue) -> tuple[LinePlan, ...]:
+    """Decide for each row of an order what becomes of it."""
+    hold = rule.hold(order)
+    return tuple(
+        _read_line(line, position, order=order, shop=shop, hold=hold, catalogue=catalogue)
+        for position, line in enumerate(order.lines, start=1)
+    )
+
+
+def promise_of(
+    requirements: tuple[Requirement, ...], *, counted_from: datetime, families: Mapping[str, Family]
+) -> datetime | None:
+    """Give the promise of a line: the longest of its families' static days, counted from placing or late payment."""
+    days = [families[requirement.family].static_days for requirement in requirements]
+    return counted_from + timedelta(days=max(days)) if days else None
+
+
+def _read_line(
+    line: ShopLine, position: int, *, order: ShopOrder, shop: str, hold: str | None, catalogue: Catalogue
+) -> LinePlan:
+    def plan(state: LineState, product: str | None = None, reason: str | None = None, **more: object) -> LinePlan:
+        return LinePlan(line=line, position=position, product=product, state=state, reason=reason, **more)  # type: ignore[arg-type]
+
+    def aside(subject: str, cause: str, evidence: str, product: str | None = None) -> LinePlan:
+        trouble = Trouble(subject=subject, cause=cause, evidence=evidence)
+        return plan(LineState.QUARANTINED, product, f"{cause}: {evidence}", trouble=trouble)
+
+    here = f"order:{shop}/{order.shop_order_id}"
+    if line.kind is LineKind.CHARGE:
+        return plan(LineState.NOT_MADE, reason="freight or fee")
+    if order.cancelled:
+        return plan(LineState.CANCELLED, reason="cancelled in the shop")
+    if line.fault is not None or order.fault is not None:
+        return aside(f"{here}/{line.shop_line_id}", "not understood", line.fault or order.fault or "")
+    values = _variables(line, order)
+    product = catalogue.range.find(line.skus, values["line"])
+    if product is not None and not product.make:
+        return plan(LineState.NOT_MADE, product.name, "not made here")
+    if line.quantity == 0:
+        return plan(LineState.CANCELLED, product.name if product else None, "refunded in full")
+    if hold is not None:
+        return plan(LineState.NOT_DUE, product.name if product else None, hold)
+    if product is None:
+        named = line.skus[0] if line.skus else line.name
+        return aside(f"sku:{shop}/{named}", "unknown article", f"{named!r} is not under products:")
+    try:
+        requirements = tuple(
+            _require(line, step, index, values=values, product=product, catalogue=catalogue)
+            for index, step in enumerate(product.route, start=1)
+        )
+    except ExpressionFaultError as fault:
+        return aside(f"{here}/{line.shop_line_id}", "bad parameter", str(fault), product.name)
+    return plan(LineState.RECEIVED, product.name, requirements=requirements)
+
+
+def _variables(line: ShopLine, order: ShopOrder) -> dict[str, dict[str, object]]:
+    """Give the names an expression may use."""
+    return {
+        "line": {
+            "sku": line.skus[0] if line.skus else "",
+            "name": line.name,
+            "quantity": line.quantity,
+            "options": dict(line.options),
+        },
+        "order": {"number": order.number, "channel": order.channel, "currency": order.currency},
+    }
+
+
+def _require(
+    line: ShopLine,
+    step: Step,
+    index: int,
+    *,
+    values: Mapping[str, object],
+    product: Product,
+    catalogue: Catalogue,
+) -> Requirement:
+    """Compute the parameters of one step and check them against the recipe of every machine that may make it."""
+    parameters: dict[str, Scalar] = {}
+    for name, expression in step.parameters.items():
+        try:
+            parameters[name] = expression(values)
+        except ExpressionFaultError as fault:
+            raise ExpressionFaultError(f"{name}: {fault}") from fault
+    recipes = [catalogue.recipe(machine, step.recipe) for machine in catalogue.range.families[step.family].machines]
+    faults = sorted({fault for recipe in recipes for fault in recipe.faults(parameters)})
+    if faults:
+        raise ExpressionFaultError("; ".join(faults))
+    return Requirement(
+        component=1,
+        step=index,
+        operation=step.operation,
+        family=step.family,
+        setup_key=step.family,
+        recipe=step.recipe,
+        recipe_version=recipes[0].version,
+        parameters=parameters,
+        quantity=line.quantity,
+    )

@@ -1,0 +1,1 @@
+"""Every durable fact: schema, migrations, transactions, outbox; nothing else speaks SQL."""

@@ -1,0 +1,147 @@
+"""A named person decides an exception, and what follows from it happens in the same transaction."""
+
+from datetime import datetime
+
+from drivers.base import Finding, JobPhase
+from gateway.domain.states import JobState, LineState
+from gateway.errors import RefusedError
+from gateway.ledger import exceptions, jobs
+from gateway.ledger.database import Tx, ring
+from gateway.ledger.orders import close_line
+from gateway.ledger.sql import change, row, rows
+
+
+def decide(tx: Tx, exception_id: int, *, action: str, who: str, note: str, now: datetime) -> None:
+    """Resolve an exception by one of its actions; raise `RefusedError` when that is not possible (any more)."""
+    subject = exceptions.subject_of(tx, exception_id)
+    exceptions.resolve(tx, exception_id, action=action, who=who, note=note, at=now)
+    kind, _, name = subject.partition(":")
+    match kind, action:
+        case "job", "not_made":
+            _not_made(tx, name, who=who, now=now)
+        case "job", "made":
+            _made(tx, name, who=who, note=note, now=now)
+        case "job", "retry":
+            jobs.hold_job(tx, name, reason=None)
+        case "job", "remake":
+            _let_requirements_go(tx, name)
+        case "job", "close":
+            _close_lines_of_job(tx, name, now=now)
+        case "sku" | "order", "retry":
+            ring(tx, f"intake:{name.partition('/')[0]}")
+        case "sku", "close":
+            _close_article(tx, name, now=now)
+        case "order", "close":
+            _close_row(tx, name, now=now)
+        case "requirement", "retry":
+            _allow_more_remakes(tx, int(name))
+        case "requirement", "close":
+            _close_requirement(tx, int(name), now=now)
+        case _:
+            pass  # closing it is all there is to do
+    ring(tx, "plan")
+
+
+def _not_made(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
+    """A person looked: the job was not made. In doubt it is sent again; otherwise its pieces are made anew."""
+    doubtful = _state(tx, job_id) is JobState.IN_DOUBT
+    jobs.settle_open_command(tx, job_id, evidence=f"not made, says {who}", who=who, now=now)
+    if doubtful:
+        jobs.release_again(tx, job_id, who=who, now=now)
+        return
+    match state := _state(tx, job_id):
+        case JobState.RELEASED:
+            jobs.move_job(tx, job_id, seen=state, state=JobState.CANCELLED, who=who, evidence="not made, says a person", now=now)
+        case JobState.ACCEPTED | JobState.RUNNING | JobState.INTERRUPTED:
+            finding = Finding(job_id=job_id, phase=JobPhase.ABORTED, evidence=f"not made, says {who}", produced=0, good=0)
+            jobs.conclude(tx, job_id, state=JobState.ABORTED, finding=finding, who=who, now=now)
+            _let_requirements_go(tx, job_id)
+            exceptions.settle(tx, subject=f"job:{job_id}", at=now)
+        case _:
+            raise RefusedError(f"job {job_id} is {state}: there is nothing to decide any more")
+
+
+def _made(tx: Tx, job_id: str, *, who: str, note: str, now: datetime) -> None:
+    """A person looked: the whole job was made."""
+    job = row(tx, "SELECT quantity FROM jobs WHERE job_id = :job", job=job_id)
+    assert job is not None
+    quantity = job["quantity"]
+    state = _state(tx, job_id)
+    if state not in {JobState.IN_DOUBT, JobState.ACCEPTED, JobState.RUNNING, JobState.INTERRUPTED}:
+        raise RefusedError(f"job {job_id} is {state}: it cannot be confirmed as made")
+    evidence = f"made, says {who}" + (f": {note}" if note else "")
+    finding = Finding(job_id=job_id, phase=JobPhase.ENDED, evidence=evidence, produced=quantity, good=quantity)
+    jobs.settle_open_command(tx, job_id, evidence=evidence, who=who, now=now)
+    jobs.conclude(tx, job_id, state=JobState.COMPLETED, finding=finding, who=who, now=now)
+
+
+def _state(tx: Tx, job_id: str) -> JobState:
+    job = row(tx, "SELECT state FROM jobs WHERE job_id = :job", job=job_id)
+    assert job is not None
+    return JobState(job["state"])
+
+
+def _let_requirements_go(tx: Tx, job_id: str) -> None:
+    change(
+        tx,
+        "UPDATE requirements SET hold_reason = NULL WHERE requirement_id IN "
+        "(SELECT requirement_id FROM allocations WHERE job_id = :job)",
+        job=job_id,
+    )
+
+
+def _close_lines_of_job(tx: Tx, job_id: str, *, now: datetime) -> None:
+    for line in rows(
+        tx,
+        "SELECT DISTINCT r.line_id FROM allocations a JOIN requirements r USING (requirement_id) WHERE a.job_id = :job",
+        job=job_id,
+    ):
+        close_line(tx, line["line_id"], state=LineState.CANCELLED, reason="closed by a person", now=now)
+
+
+def _close_article(tx: Tx, name: str, *, now: datetime) -> None:
+    """Nobody makes this article here: its lines are not made."""
+    shop, _, sku = name.partition("/")
+    for line in rows(
+        tx,
+        "SELECT l.line_id FROM order_lines l JOIN orders o USING (order_id) WHERE o.shop = :shop AND l.state = 'quarantined' "
+        "AND (json_extract(l.skus, '$[0]') = :sku OR (l.skus = '[]' AND l.name = :sku))",
+        shop=shop,
+        sku=sku,
+    ):
+        close_line(tx, line["line_id"], state=LineState.NOT_MADE, reason="not made here, says a person", now=now)
+
+
+def _close_row(tx: Tx, name: str, *, now: datetime) -> None:
+    """This one row is not made; a row that was changed after release has no more to close."""
+    parts = name.split("/")
+    if len(parts) != 3:  # noqa: PLR2004 - shop/order/row
+        return
+    line = row(
+        tx,
+        "SELECT l.line_id FROM order_lines l JOIN orders o USING (order_id) "
+        "WHERE o.shop = :shop AND o.shop_order_id = :order AND l.shop_line_id = :line AND l.state = 'quarantined'",
+        shop=parts[0],
+        order=parts[1],
+        line=parts[2],
+    )
+    if line is not None:
+        close_line(tx, line["line_id"], state=LineState.CANCELLED, reason="closed by a person", now=now)
+
+
+def _allow_more_remakes(tx: Tx, requirement_id: int) -> None:
+    """Count remakes from here on."""
+    change(
+        tx,
+        "UPDATE requirements SET hold_reason = NULL, remade = (SELECT COUNT(*) FROM allocations a JOIN jobs j USING (job_id) "
+        "WHERE a.requirement_id = :id AND j.state IN ('completed','aborted')) WHERE requirement_id = :id",
+        id=requirement_id,
+    )
+
+
+def _close_requirement(tx: Tx, requirement_id: int, *, now: datetime) -> None:
+    need = row(tx, "SELECT line_id FROM requirements WHERE requirement_id = :id", id=requirement_id)
+    assert need is not None
+    close_line(tx, need["line_id"], state=LineState.CANCELLED, reason="closed by a person", now=now)
+
+

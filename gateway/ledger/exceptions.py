@@ -1,0 +1,178 @@
+"""Exceptions: the things a person must decide, one per subject and cause, opened and closed in public."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import RowMapping
+
+from gateway.errors import RefusedError
+from gateway.ledger import events, facts
+from gateway.ledger.database import Tx
+from gateway.ledger.sql import change, insert, row, rows
+from gateway.ledger.times import to_text
+
+_COLUMNS = (
+    "exception_id, subject, cause, evidence, actions, severity, count, owner, resolution, state, "
+    "opened_at, acked_at, resolved_at, resolved_by"
+)
+
+
+def open_exception(
+    tx: Tx,
+    *,
+    subject: str,
+    cause: str,
+    evidence: Mapping[str, object],
+    actions: Sequence[str],
+    severity: str = "warning",
+    at: datetime,
+) -> int:
+    """Ask for a decision; give the exception's id.
+
+    While it is not resolved, the same subject and cause again only count up. `actions` are the
+    answers a person may give.
+    """
+    again = row(
+        tx,
+        "UPDATE exceptions SET count = count + 1 "
+        "WHERE subject = :subject AND cause = :cause AND state <> 'resolved' RETURNING exception_id",
+        subject=subject,
+        cause=cause,
+    )
+    if again is not None:
+        return int(again["exception_id"])
+    exception_id = insert(
+        tx,
+        "exceptions",
+        subject=subject,
+        cause=cause,
+        evidence=orjson.dumps(evidence).decode(),
+        actions=orjson.dumps(list(actions)).decode(),
+        severity=severity,
+        opened_at=to_text(at),
+    )
+    story = {"subject": subject, "cause": cause, "severity": severity, "actions": list(actions)}
+    events.record(tx, what="exception.opened", who="kvot", subject=_name(exception_id), at=at, after=story)
+    facts.post(tx, "exception.opened", at=at, exception_id=exception_id, **story)
+    return exception_id
+
+
+def acknowledge(tx: Tx, exception_id: int, *, who: str, at: datetime) -> None:
+    """Note that a named person has seen it and owns it; raise `RefusedError` when it is unknown or resolved."""
+    known = _unresolved(tx, exception_id)
+    change(
+        tx,
+        "UPDATE exceptions SET state = 'acked', owner = :who, acked_at = :at WHERE exception_id = :id",
+        who=who,
+        at=to_text(at),
+        id=exception_id,
+    )
+    events.record(
+        tx,
+        what="exception.acknowledged",
+        who=who,
+        subject=_name(exception_id),
+        at=at,
+        before={"state": known["state"], "owner": known["owner"]},
+        after={"state": "acked", "owner": who},
+    )
+
+
+def resolve(tx: Tx, exception_id: int, *, action: str, who: str, note: str, at: datetime) -> None:
+    """Close it by a named person's decision.
+
+    Raise `RefusedError` when it is unknown, already resolved, or the action is none of those proposed.
+    """
+    known = _unresolved(tx, exception_id)
+    actions = orjson.loads(known["actions"])
+    if action not in actions:
+        raise RefusedError(f"exception {exception_id} has no action {action!r}: choose one of {', '.join(actions)}")
+    _close(tx, known, resolution=action, who=who, note=note, at=at)
+
+
+def settle(tx: Tx, *, subject: str, cause: str | None = None, at: datetime) -> None:
+    """Close what the facts themselves have resolved: one cause, or every one of the subject; none is no error."""
+    found = rows(
+        tx,
+        f"SELECT {_COLUMNS} FROM exceptions "  # noqa: S608 - a constant
+        "WHERE subject = :subject AND state <> 'resolved' AND (:cause IS NULL OR cause = :cause)",
+        subject=subject,
+        cause=cause,
+    )
+    for known in found:
+        _close(tx, known, resolution="settled", who="kvot", note="", at=at)
+
+
+def list_exceptions(tx: Tx, *, state: str | None = None) -> list[dict[str, Any]]:
+    """Give all exceptions, or those in one state (open, acked, resolved), oldest first, columns as in the table."""
+    found = rows(
+        tx,
+        f"SELECT {_COLUMNS} FROM exceptions "  # noqa: S608 - a constant
+        "WHERE :state IS NULL OR state = :state ORDER BY exception_id",
+        state=state,
+    )
+    return [
+        {**known, "evidence": orjson.loads(known["evidence"]), "actions": orjson.loads(known["actions"])}
+        for known in found
+    ]
+
+
+def subject_of(tx: Tx, exception_id: int) -> str:
+    """Say what an unresolved exception is about; raise `RefusedError` when it is unknown or resolved."""
+    return str(_unresolved(tx, exception_id)["subject"])
+
+
+def count_open(tx: Tx) -> int:
+    """Give the number of exceptions that wait for a decision, acknowledged or not."""
+    found = row(tx, "SELECT count(*) AS number FROM exceptions WHERE state <> 'resolved'")
+    assert found is not None
+    return int(found["number"])
+
+
+def _unresolved(tx: Tx, exception_id: int) -> RowMapping:
+    known = row(tx, f"SELECT {_COLUMNS} FROM exceptions WHERE exception_id = :id", id=exception_id)  # noqa: S608
+    if known is None:
+        raise RefusedError(f"there is no exception {exception_id}: `kvot exceptions list` shows those there are")
+    if known["state"] == "resolved":
+        raise RefusedError(
+            f"exception {exception_id} was already resolved ({known['resolution']}) "
+            f"by {known['resolved_by']} at {known['resolved_at']}"
+        )
+    return known
+
+
+def _close(tx: Tx, known: RowMapping, *, resolution: str, who: str, note: str, at: datetime) -> None:
+    exception_id = int(known["exception_id"])
+    change(
+        tx,
+        "UPDATE exceptions SET state = 'resolved', resolution = :resolution, resolved_by = :who, resolved_at = :at "
+        "WHERE exception_id = :id",
+        resolution=resolution,
+        who=who,
+        at=to_text(at),
+        id=exception_id,
+    )
+    events.record(
+        tx,
+        what="exception.resolved",
+        who=who,
+        subject=_name(exception_id),
+        at=at,
+        before={"state": known["state"]},
+        after={"resolution": resolution, "note": note},
+    )
+    facts.post(
+        tx,
+        "exception.resolved",
+        at=at,
+        exception_id=exception_id,
+        subject=known["subject"],
+        cause=known["cause"],
+        resolution=resolution,
+    )
+
+
+def _name(exception_id: int) -> str:
+    return f"exception:{exception_id}"

@@ -1,0 +1,372 @@
+"""Jobs and their commands: the intent before the first byte, the settlement, the result before the clearing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from drivers.base import CommandKind, Finding, Scalar
+from gateway.domain.dispatch import REFUSALS, Settlement
+from gateway.domain.states import JobState, LineState
+from gateway.errors import IllegalTransitionError
+from gateway.ledger import events, facts
+from gateway.ledger.counters import next_number
+from gateway.ledger.database import Tx, ring
+from gateway.ledger.exceptions import open_exception
+from gateway.ledger.orders import move_line, tell
+from gateway.ledger.runs import follow_run
+from gateway.ledger.sql import change, insert, row, rows
+from gateway.ledger.times import to_text
+
+_LOADING = frozenset({CommandKind.LOAD, CommandKind.LOAD_START})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Intent:
+    """A command as committed before its first byte."""
+
+    command_id: int
+    job_id: str
+    job_no: int
+    kind: CommandKind
+    recipe: str
+    recipe_version: str
+    parameters: Mapping[str, Scalar]
+    family: str
+    quantity: int
+    labels: Mapping[str, str | tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wire:
+    """Where a command is about to go: the machine, its address, this session, and the machine's boot."""
+
+    machine: str
+    endpoint: str
+    session: str
+    boot: str
+
+
+def move_job(
+    tx: Tx, job_id: str, *, seen: JobState, state: JobState, who: str, evidence: str, now: datetime
+) -> None:
+    """Move a job from the state it was seen in, and all that hangs on it: lines, run, facts.
+
+    Raise `IllegalTransitionError` when the job is not there any more or the model has no such move.
+    """
+    moved = change(
+        tx,
+        "UPDATE jobs SET prev_state = state, state = :state WHERE job_id = :job AND state = :seen",
+        state=state,
+        job=job_id,
+        seen=seen,
+    )
+    if moved != 1:
+        raise IllegalTransitionError(f"job {job_id} is not {seen}")
+    events.record(
+        tx,
+        what=f"job.{state}",
+        who=who,
+        subject=f"job:{job_id}",
+        at=now,
+        before={"state": seen},
+        after={"state": state, "evidence": evidence},
+    )
+    job = row(tx, "SELECT run_id, machine, quantity FROM jobs WHERE job_id = :job", job=job_id)
+    assert job is not None
+    facts.post(
+        tx,
+        f"job.{state}",
+        at=now,
+        job_id=job_id,
+        machine=job["machine"],
+        run_id=job["run_id"],
+        quantity=job["quantity"],
+        orders=_orders_of(tx, job_id),
+    )
+    if state in {JobState.ACCEPTED, JobState.RUNNING}:
+        _start_lines(tx, job_id, now=now)
+    follow_run(tx, job["run_id"], now=now)
+    ring(tx, f"machine:{job['machine']}")
+
+
+def intend(tx: Tx, job_id: str, kind: CommandKind, wire: Wire, *, now: datetime) -> Intent:
+    """Commit the intent to send a command; a load puts the job in doubt from this moment on (R1, R2).
+
+    The database refuses a second unsettled command at the same machine.
+    """
+    job = row(tx, "SELECT j.*, r.family FROM jobs j JOIN runs r USING (run_id) WHERE j.job_id = :job", job=job_id)
+    assert job is not None
+    attempt = row(
+        tx,
+        "SELECT COUNT(*) + 1 AS attempt FROM commands WHERE job_id = :job AND kind = :kind",
+        job=job_id,
+        kind=kind,
+    )
+    assert attempt is not None
+    number = _job_no(tx, wire.machine, job_id)
+    if kind in _LOADING:
+        move_job(
+            tx, job_id, seen=JobState.RELEASED, state=JobState.IN_DOUBT, who="kvot", evidence=f"intent: {kind}", now=now
+        )
+    command_id = insert(
+        tx,
+        "commands",
+        job_id=job_id,
+        attempt=attempt["attempt"],
+        kind=kind,
+        machine=wire.machine,
+        endpoint=wire.endpoint,
+        job_no=number,
+        parameters_hash=job["parameters_hash"],
+        session=wire.session,
+        machine_boot=wire.boot,
+        intended_at=to_text(now),
+    )
+    events.record(
+        tx,
+        what=f"command.{kind}",
+        who="kvot",
+        subject=f"job:{job_id}",
+        at=now,
+        after={"attempt": attempt["attempt"], "machine": wire.machine, "endpoint": wire.endpoint, "boot": wire.boot},
+    )
+    return Intent(
+        command_id=command_id,
+        job_id=job_id,
+        job_no=number,
+        kind=kind,
+        recipe=job["recipe"],
+        recipe_version=job["recipe_version"],
+        parameters=orjson.loads(job["parameters"]),
+        family=job["family"],
+        quantity=job["quantity"],
+        labels=_labels(tx, job_id),
+    )
+
+
+def settle(
+    tx: Tx, command_id: int, settlement: Settlement, *, evidence: str, now: datetime, who: str = "kvot"
+) -> None:
+    """Write down how a command ended, and in the same transaction what that means for its job (R5).
+
+    Where a person's word settles it, the caller moves the job: the person also says what became of it.
+    """
+    command = row(tx, "SELECT job_id, kind, machine FROM commands WHERE command_id = :id", id=command_id)
+    assert command is not None
+    settled = change(
+        tx,
+        "UPDATE commands SET settlement = :settlement, settled_at = :at, evidence = :evidence "
+        "WHERE command_id = :id AND settlement IS NULL",
+        settlement=settlement,
+        at=to_text(now),
+        evidence=evidence,
+        id=command_id,
+    )
+    if settled != 1:
+        raise IllegalTransitionError(f"command {command_id} is settled already")
+    job_id, kind = command["job_id"], CommandKind(command["kind"])
+    accepted = settlement is Settlement.ACCEPTED
+    events.record(
+        tx,
+        what="command.settled",
+        who=who,
+        subject=f"job:{job_id}",
+        at=now,
+        after={"kind": kind, "settlement": settlement, "evidence": evidence},
+    )
+    if kind in _LOADING and settlement is not Settlement.PERSON:
+        state = JobState.ACCEPTED if accepted else JobState.RELEASED
+        move_job(tx, job_id, seen=JobState.IN_DOUBT, state=state, who=who, evidence=evidence, now=now)
+    elif kind is CommandKind.CLEAR and accepted:
+        cleared(tx, job_id, now=now)
+    elif kind is CommandKind.CANCEL and accepted:
+        move_job(tx, job_id, seen=JobState.ACCEPTED, state=JobState.CANCELLED, who=who, evidence=evidence, now=now)
+    if not accepted and settlement is not Settlement.PERSON:
+        _hold_when_refused_too_often(tx, job_id, evidence, now=now)
+    ring(tx, f"machine:{command['machine']}")
+
+
+def settle_open_command(tx: Tx, job_id: str, *, evidence: str, who: str, now: datetime) -> None:
+    """Settle a job's open command, if there is one, by a named person's word; the caller moves the job."""
+    command = row(tx, "SELECT command_id FROM commands WHERE job_id = :job AND settlement IS NULL", job=job_id)
+    if command is not None:
+        settle(tx, command["command_id"], Settlement.PERSON, evidence=evidence, who=who, now=now)
+
+
+def release_again(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
+    """Release a doubtful job again, since a named person has said that it was not made."""
+    move_job(
+        tx, job_id, seen=JobState.IN_DOUBT, state=JobState.RELEASED, who=who, evidence=f"not made, says {who}", now=now
+    )
+
+
+def refusals(tx: Tx, job_id: str) -> int:
+    """Count the commands of a job that were not accepted since the last accepted one or a person's decision."""
+    found = row(
+        tx,
+        "SELECT COUNT(*) AS refusals FROM commands WHERE job_id = :job AND settlement IN ('refused','absent') "
+        "AND command_id > COALESCE((SELECT MAX(command_id) FROM commands WHERE job_id = :job "
+        "AND settlement IN ('accepted','person')), 0)",
+        job=job_id,
+    )
+    return int(found["refusals"]) if found is not None else 0
+
+
+def conclude(tx: Tx, job_id: str, *, state: JobState, finding: Finding, who: str, now: datetime) -> None:
+    """Store a job's result and what it yields for each line, before anything is cleared at the machine (R9).
+
+    Good pieces go to the allocations in order; what is lacking goes back to the plan. After an abort a
+    person decides whether the rest is made again.
+    """
+    job = row(tx, "SELECT state, quantity, machine, recipe_version FROM jobs WHERE job_id = :job", job=job_id)
+    assert job is not None
+    good = finding.good or 0
+    produced = max(finding.produced or 0, good)
+    insert(
+        tx,
+        "results",
+        job_id=job_id,
+        produced=produced,
+        good=good,
+        scrap=produced - good,
+        reason=finding.reason,
+        started_at=None if finding.started_at is None else to_text(finding.started_at),
+        ended_at=None if finding.ended_at is None else to_text(finding.ended_at),
+        evidence=finding.evidence,
+        confirmed_by=who if who != "kvot" else None,
+    )
+    insert(tx, "lots", lot=job_id, job_id=job_id, recipe_version=job["recipe_version"])
+    change(tx, "UPDATE jobs SET lot = :job WHERE job_id = :job", job=job_id)
+    _start_lines(tx, job_id, now=now)
+    _allocate(tx, job_id, good)
+    move_job(tx, job_id, seen=JobState(job["state"]), state=state, who=who, evidence=finding.evidence, now=now)
+    if state is JobState.ABORTED:
+        _hold_after_abort(tx, job_id, good, job["quantity"], finding, now=now)
+    for order_id in _orders_of(tx, job_id):
+        tell(tx, order_id, now=now)
+    ring(tx, "plan")
+
+
+def cleared(tx: Tx, job_id: str, *, now: datetime) -> None:
+    """Write down that the machine has forgotten a job whose result is stored."""
+    change(tx, "UPDATE jobs SET cleared_at = :at WHERE job_id = :job AND cleared_at IS NULL", at=to_text(now), job=job_id)
+
+
+def hold_job(tx: Tx, job_id: str, *, reason: str | None) -> None:
+    """Hold a job, or let it go with None; its state stays as it is."""
+    change(tx, "UPDATE jobs SET hold_reason = :reason WHERE job_id = :job", reason=reason, job=job_id)
+
+
+def raise_doubt(tx: Tx, job_id: str, *, cause: str, evidence: str, actions: tuple[str, ...], now: datetime) -> None:
+    """Show a doubt to people: one exception with what is known and what may be done."""
+    job = row(tx, "SELECT machine, state, quantity FROM jobs WHERE job_id = :job", job=job_id)
+    assert job is not None
+    open_exception(
+        tx,
+        subject=f"job:{job_id}",
+        cause=cause,
+        evidence={"text": evidence, "machine": job["machine"], "state": job["state"], "quantity": job["quantity"]},
+        actions=actions,
+        severity="stop",
+        at=now,
+    )
+
+
+def _hold_when_refused_too_often(tx: Tx, job_id: str, evidence: str, *, now: datetime) -> None:
+    job = row(tx, "SELECT state FROM jobs WHERE job_id = :job", job=job_id)
+    assert job is not None
+    if refusals(tx, job_id) < REFUSALS or job["state"] in {JobState.COMPLETED, JobState.ABORTED}:
+        return
+    hold_job(tx, job_id, reason="not accepted by the machine")
+    raise_doubt(tx, job_id, cause="not accepted by the machine", evidence=evidence, actions=("retry",), now=now)
+
+
+def _hold_after_abort(tx: Tx, job_id: str, good: int, quantity: int, finding: Finding, *, now: datetime) -> None:
+    if good >= quantity:
+        return
+    change(
+        tx,
+        "UPDATE requirements SET hold_reason = 'aborted' WHERE requirement_id IN "
+        "(SELECT requirement_id FROM allocations WHERE job_id = :job)",
+        job=job_id,
+    )
+    cause = f"aborted at the machine with {good} of {quantity} good"
+    raise_doubt(tx, job_id, cause=cause, evidence=finding.evidence, actions=("remake", "close"), now=now)
+
+
+def _start_lines(tx: Tx, job_id: str, *, now: datetime) -> None:
+    """Put the lines a job serves in production."""
+    for line in rows(
+        tx,
+        "SELECT DISTINCT l.line_id, l.order_id FROM allocations a JOIN requirements r USING (requirement_id) "
+        "JOIN order_lines l USING (line_id) WHERE a.job_id = :job AND l.state = 'planned'",
+        job=job_id,
+    ):
+        move_line(tx, line["line_id"], seen=LineState.PLANNED, state=LineState.IN_PRODUCTION)
+        tell(tx, line["order_id"], now=now)
+
+
+def _allocate(tx: Tx, job_id: str, good: int) -> None:
+    """Give a job's good pieces to its allocations, earliest promise first; a line is made when its last step is."""
+    for share in rows(
+        tx,
+        "SELECT a.requirement_id, a.quantity, r.line_id FROM allocations a JOIN requirements r USING (requirement_id) "
+        "JOIN order_lines l USING (line_id) WHERE a.job_id = :job ORDER BY l.promise_at, l.line_id",
+        job=job_id,
+    ):
+        given = min(good, share["quantity"])
+        good -= given
+        change(
+            tx,
+            "UPDATE allocations SET good = :good WHERE job_id = :job AND requirement_id = :need",
+            good=given,
+            job=job_id,
+            need=share["requirement_id"],
+        )
+        change(tx, "UPDATE requirements SET good = good + :good WHERE requirement_id = :need", good=given, need=share["requirement_id"])
+        _finish_line(tx, share["line_id"])
+
+
+def _finish_line(tx: Tx, line_id: int) -> None:
+    last = row(
+        tx,
+        "SELECT r.good, r.quantity, l.state FROM requirements r JOIN order_lines l USING (line_id) "
+        "WHERE r.line_id = :line ORDER BY r.step DESC LIMIT 1",
+        line=line_id,
+    )
+    if last is not None and last["good"] >= last["quantity"] and last["state"] == LineState.IN_PRODUCTION:
+        move_line(tx, line_id, seen=LineState.IN_PRODUCTION, state=LineState.MADE)
+
+
+def _orders_of(tx: Tx, job_id: str) -> list[int]:
+    found = rows(
+        tx,
+        "SELECT DISTINCT l.order_id FROM allocations a JOIN requirements r USING (requirement_id) "
+        "JOIN order_lines l USING (line_id) WHERE a.job_id = :job ORDER BY l.order_id",
+        job=job_id,
+    )
+    return [one["order_id"] for one in found]
+
+
+def _labels(tx: Tx, job_id: str) -> dict[str, str | tuple[str, ...]]:
+    """Give what a machine may want to show: order numbers, article, a readable name. No personal facts."""
+    found = rows(
+        tx,
+        "SELECT o.number, l.product, l.name FROM allocations a JOIN requirements r USING (requirement_id) "
+        "JOIN order_lines l USING (line_id) JOIN orders o USING (order_id) WHERE a.job_id = :job ORDER BY o.order_id",
+        job=job_id,
+    )
+    numbers = tuple(dict.fromkeys(one["number"] for one in found))
+    return {"order_numbers": numbers, "sku": found[0]["product"] or "", "job_name": found[0]["name"]} if found else {}
+
+
+def _job_no(tx: Tx, machine: str, job_id: str) -> int:
+    """Give the job's number at this machine: the same for the same pair, rising, never used again."""
+    known = row(tx, "SELECT job_no FROM job_numbers WHERE machine = :machine AND job_id = :job", machine=machine, job=job_id)
+    if known is not None:
+        return int(known["job_no"])
+    number = next_number(tx, f"job_no:{machine}")
+    insert(tx, "job_numbers", machine=machine, job_no=number, job_id=job_id)
+    return number

@@ -1,0 +1,150 @@
+"""Machines in the ledger: the level in force, who armed it, what holds it, and what it is concerned with."""
+
+from datetime import datetime
+
+from sqlalchemy import RowMapping
+
+from drivers.base import CommandKind
+from gateway.domain.dispatch import OpenCommand, Standing, Work
+from gateway.domain.machines import Arming, Level, in_force
+from gateway.domain.states import JobState
+from gateway.errors import RefusedError
+from gateway.ledger import events, facts
+from gateway.ledger.database import Tx, ring
+from gateway.ledger.exceptions import open_exception, settle
+from gateway.ledger.jobs import refusals
+from gateway.ledger.sql import change, row
+from gateway.ledger.times import to_text
+
+_LAPSED = "arming lapsed"
+
+
+def enrol(tx: Tx, machine: str) -> None:
+    """Make sure a configured machine has its row: level `read` until somebody arms it."""
+    change(tx, "INSERT INTO machine_facts (machine, level) VALUES (:machine, 'read') ON CONFLICT DO NOTHING", machine=machine)
+
+
+def arming(tx: Tx, machine: str) -> Arming:
+    """Give the level that was put in force, by whom and for which identity and profile."""
+    known = _facts(tx, machine)
+    return Arming(
+        level=Level(known["level"]), armed_by=known["armed_by"], identity=known["identity"], profile=known["armed_profile"]
+    )
+
+
+def arm(tx: Tx, machine: str, level: Level, *, who: str, identity: str, profile: str, now: datetime) -> None:
+    """Put a level in force by a named act, for this identity and profile; it also ends a hold."""
+    change(
+        tx,
+        "UPDATE machine_facts SET level = :level, armed_by = :who, armed_at = :at, identity = :identity, "
+        "armed_profile = :profile, hold_reason = NULL WHERE machine = :machine",
+        level=level,
+        who=who,
+        at=to_text(now),
+        identity=identity,
+        profile=profile,
+        machine=machine,
+    )
+    settle(tx, subject=f"machine:{machine}", at=now)
+    _tell(tx, machine, "armed", who=who, now=now, level=level)
+
+
+def disarm(tx: Tx, machine: str, *, who: str, now: datetime, reason: str | None = None) -> None:
+    """Take a machine back: Kvot only watches it from now on. Anyone may do this, always."""
+    change(tx, "UPDATE machine_facts SET level = 'read' WHERE machine = :machine", machine=machine)
+    _tell(tx, machine, "disarmed", who=who, now=now, reason=reason)
+
+
+def lapse(tx: Tx, machine: str, *, reason: str, now: datetime) -> None:
+    """End an arming that no longer holds, and call a person."""
+    disarm(tx, machine, who="kvot", now=now, reason=reason)
+    open_exception(
+        tx, subject=f"machine:{machine}", cause=_LAPSED, evidence={"text": reason}, actions=("close",), severity="stop", at=now
+    )
+
+
+def hold(tx: Tx, machine: str, *, reason: str, who: str, now: datetime) -> None:
+    """Send nothing more to a machine until it is handed over again (armed)."""
+    change(tx, "UPDATE machine_facts SET hold_reason = :reason WHERE machine = :machine", reason=reason, machine=machine)
+    _tell(tx, machine, "held", who=who, now=now, reason=reason)
+    if who == "kvot":
+        open_exception(
+            tx, subject=f"machine:{machine}", cause="held", evidence={"text": reason}, actions=("close",), severity="stop", at=now
+        )
+
+
+def let_go(tx: Tx, machine: str, *, who: str, now: datetime) -> None:
+    """End a hold that a person has put on a machine."""
+    change(tx, "UPDATE machine_facts SET hold_reason = NULL WHERE machine = :machine", machine=machine)
+    settle(tx, subject=f"machine:{machine}", at=now)
+    _tell(tx, machine, "let_go", who=who, now=now)
+
+
+def saw_boot(tx: Tx, machine: str, boot: str) -> None:
+    """Remember the machine's boot as last seen."""
+    change(tx, "UPDATE machine_facts SET machine_boot = :boot WHERE machine = :machine", boot=boot, machine=machine)
+
+
+def standing(tx: Tx, machine: str, *, configured: Level, silent_s: float) -> Standing:
+    """Give all that dispatch needs to know of a machine; `silent_s` as in `OpenCommand`."""
+    known = _facts(tx, machine)
+    command = row(
+        tx,
+        "SELECT command_id, job_id, kind, machine_boot FROM commands WHERE machine = :machine AND settlement IS NULL",
+        machine=machine,
+    )
+    job = _current(tx, machine)
+    return Standing(
+        level=in_force(Level(known["level"]), configured),
+        held=known["hold_reason"],
+        boot=known["machine_boot"],
+        command=None
+        if command is None
+        else OpenCommand(
+            command_id=command["command_id"],
+            job_id=command["job_id"],
+            kind=CommandKind(command["kind"]),
+            boot=command["machine_boot"],
+            silent_s=silent_s,
+        ),
+        work=None
+        if job is None
+        else Work(
+            job_id=job["job_id"],
+            state=JobState(job["state"]),
+            held=job["hold_reason"],
+            refusals=refusals(tx, job["job_id"]),
+        ),
+    )
+
+
+def _current(tx: Tx, machine: str) -> RowMapping | None:
+    """Find the job a machine is concerned with: the unfinished one, one to clear, else the next released."""
+    for condition in (
+        "state IN ('in_doubt','accepted','running','interrupted')",
+        "state IN ('completed','aborted') AND cleared_at IS NULL",
+        "state = 'released' AND hold_reason IS NULL",
+        "state = 'released'",
+    ):
+        found = row(
+            tx,
+            f"SELECT job_id, state, hold_reason FROM jobs WHERE machine = :machine AND {condition} "  # noqa: S608
+            "ORDER BY promise_at, rowid LIMIT 1",
+            machine=machine,
+        )
+        if found is not None:
+            return found
+    return None
+
+
+def _facts(tx: Tx, machine: str) -> RowMapping:
+    known = row(tx, "SELECT * FROM machine_facts WHERE machine = :machine", machine=machine)
+    if known is None:
+        raise RefusedError(f"no machine is called {machine!r}; `kvot machines list` names them")
+    return known
+
+
+def _tell(tx: Tx, machine: str, what: str, *, who: str, now: datetime, **more: object) -> None:
+    events.record(tx, what=f"machine.{what}", who=who, subject=f"machine:{machine}", at=now, after=more)
+    facts.post(tx, f"machine.{what}", at=now, machine=machine, **more)
+    ring(tx, f"machine:{machine}")

@@ -1,0 +1,44 @@
+"""A run moves on with its jobs: running with the first that runs, finished when all have ended."""
+
+from datetime import datetime
+
+from gateway.domain.states import JobState, RunState
+from gateway.errors import IllegalTransitionError
+from gateway.ledger import events, facts
+from gateway.ledger.database import Tx
+from gateway.ledger.sql import change, row, rows
+
+
+def move_run(
+    tx: Tx, run_id: int, seen: RunState, state: RunState, *, family: str, machine: str, now: datetime
+) -> None:
+    """Move a run and tell it; raise `IllegalTransitionError` when it is not in the state it was seen in."""
+    moved = change(
+        tx,
+        "UPDATE runs SET prev_state = state, state = :state WHERE run_id = :run AND state = :seen",
+        state=state,
+        run=run_id,
+        seen=seen,
+    )
+    if moved != 1:
+        raise IllegalTransitionError(f"run {run_id} is not {seen}")
+    events.record(
+        tx, what=f"run.{state}", who="kvot", subject=f"run:{run_id}", at=now, before={"state": seen}, after={"state": state}
+    )
+    facts.post(tx, f"run.{state}", at=now, run_id=run_id, family=family, machine=machine)
+
+
+def follow_run(tx: Tx, run_id: int, *, now: datetime) -> None:
+    """Move a run on with its jobs: running with the first that runs, finished when all have ended."""
+    run = row(tx, "SELECT state, family, machine FROM runs WHERE run_id = :run", run=run_id)
+    assert run is not None
+    seen = RunState(run["state"])
+    states = {JobState(job["state"]) for job in rows(tx, "SELECT state FROM jobs WHERE run_id = :run", run=run_id)}
+    moved = states - {JobState.WAITING, JobState.RELEASED, JobState.IN_DOUBT, JobState.CANCELLED}
+    ended = states <= {JobState.COMPLETED, JobState.ABORTED, JobState.CANCELLED}
+    if seen is RunState.RELEASING and moved:
+        move_run(tx, run_id, seen, RunState.RUNNING, family=run["family"], machine=run["machine"], now=now)
+        seen = RunState.RUNNING
+    if ended and seen in {RunState.RUNNING, RunState.RELEASING}:
+        last = RunState.FINISHED if seen is RunState.RUNNING else RunState.CANCELLED
+        move_run(tx, run_id, seen, last, family=run["family"], machine=run["machine"], now=now)

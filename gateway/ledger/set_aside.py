@@ -1,0 +1,72 @@
+"""Lines that were not understood, read again from what the ledger kept of them."""
+
+from datetime import datetime
+
+import orjson
+from sqlalchemy import RowMapping
+
+from gateway.domain.orders import LineKind, ShopLine, ShopOrder
+from gateway.ledger.database import Tx, ring
+from gateway.ledger.orders import Reading, reread_set_aside, tell
+from gateway.ledger.sql import row, rows
+from gateway.ledger.times import to_time
+
+
+def orders(tx: Tx, shop: str) -> list[ShopOrder]:
+    """Rebuild the orders of a shop that have lines set aside, with those lines alone.
+
+    Rows the shop sent in an unreadable form are not kept and cannot be read again from here.
+    """
+    found = rows(
+        tx,
+        "SELECT DISTINCT o.* FROM orders o JOIN order_lines l USING (order_id) "
+        "WHERE o.shop = :shop AND l.state = 'quarantined' ORDER BY o.order_id",
+        shop=shop,
+    )
+    return [_order(tx, order) for order in found]
+
+
+def reread(tx: Tx, reading: Reading, *, now: datetime) -> None:
+    """Bring lines that are understood now back into production; the others stay set aside, without new noise."""
+    order = row(
+        tx,
+        "SELECT order_id FROM orders WHERE shop = :shop AND shop_order_id = :id",
+        shop=reading.shop,
+        id=reading.order.shop_order_id,
+    )
+    assert order is not None
+    if reread_set_aside(tx, order["order_id"], reading, now=now):
+        tell(tx, order["order_id"], now=now)
+        ring(tx, "plan")
+
+
+def _order(tx: Tx, order: RowMapping) -> ShopOrder:
+    lines = rows(
+        tx,
+        "SELECT * FROM order_lines WHERE order_id = :id AND state = 'quarantined' AND reason NOT LIKE 'not understood%' "
+        "ORDER BY position",
+        id=order["order_id"],
+    )
+    return ShopOrder(
+        shop_order_id=order["shop_order_id"],
+        number=order["number"],
+        channel=order["channel"],
+        currency=order["currency"],
+        placed_at=to_time(order["placed_at"]),
+        status=order["status"],
+        payment=order["payment"],
+        cancelled=False,
+        lines=tuple(
+            ShopLine(
+                shop_line_id=line["shop_line_id"],
+                kind=LineKind.ARTICLE,
+                skus=tuple(orjson.loads(line["skus"])),
+                name=line["name"],
+                quantity=line["quantity"],
+                unit_price_minor=line["unit_price_minor"],
+                options=orjson.loads(line["options"]),
+                parent_line_id=line["parent_line_id"],
+            )
+            for line in lines
+        ),
+    )

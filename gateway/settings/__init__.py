@@ -1,0 +1,5 @@
+"""kvot.yaml: read with positions, checked as a whole, turned into typed values."""
+
+from gateway.settings.load import Settings, load
+
+__all__ = ["Settings", "load"]

@@ -1,0 +1,1 @@
+"""One coroutine per arrow of the picture: intake, plan, tend, publish, report."""

@@ -1,0 +1,217 @@
+"""Facts leave the outbox when the broker acknowledged them; what the board shows is mirrored beside them."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Never
+
+import orjson
+from structlog.typing import FilteringBoundLogger
+
+from gateway.clock import Clock
+from gateway.errors import UplinkError
+from gateway.ledger import outbox
+from gateway.ledger.database import Ledger
+from gateway.stages.board import Board, Subject
+from gateway.uplink import mqtt
+from gateway.uplink.base import BrokerAccess, Connect, Uplink, Will
+from gateway.uplink.topics import Topics
+
+DESTINATION = "mqtt"
+LINK: Subject = ("link", "mqtt")
+BATCH = 200  # facts read, sent and marked as delivered together
+MIRROR_INTERVAL_S = 1.0  # the shortest time between two values of one mirror
+MIRROR_EXPIRY_S = 900  # a mirror that nobody refreshes is no live value
+MIRROR_REFRESH_S = 300.0
+_LOOK_AGAIN_S = 5.0  # for facts whose time had not come
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 10.0
+_STEADY_S = 10.0  # a connection that lasted this long forgives the failures before it
+
+async def publish(
+    ledger: Ledger,
+    board: Board,
+    *,
+    access: BrokerAccess,
+    topics: Topics,
+    clock: Clock,
+    log: FilteringBoundLogger,
+    connect: Connect = mqtt.connect,
+) -> Never:
+    """Keep one connection to the broker for ever, with a fresh client after each failure.
+
+    Order on each connection: availability, every mirror, and beside them the facts in the order of
+    their numbers. A fact may be sent twice (same `id`), never left out.
+    """
+    stage = _Stage(ledger=ledger, board=board, access=access, topics=topics, clock=clock, connect=connect)
+    link = _Link(board, clock, log)
+    facts = _Facts(ledger, topics, clock)
+    pauses = _Pauses()
+    while True:
+        opened_s = clock.monotonic()
+        reason = await stage.connection(facts, link)
+        link.down(reason)
+        await clock.sleep(pauses.next(lasted_s=clock.monotonic() - opened_s))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stage:
+    ledger: Ledger
+    board: Board
+    access: BrokerAccess
+    topics: Topics
+    clock: Clock
+    connect: Connect
+
+    async def connection(self, facts: "_Facts", link: "_Link") -> str:
+        """Use one connection until it ends; give the reason."""
+        reasons: list[str] = []
+        will = Will(topic=self.topics.availability, payload=_availability("offline"))
+        try:
+            async with self.connect(self.access, will=will, monotonic=self.clock.monotonic) as uplink:
+                await uplink.publish(self.topics.availability, _availability("online"), retain=True)
+                link.up()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(uplink.ended(), name="mqtt link")
+                    group.create_task(self._mirrors(uplink), name="mqtt mirrors")
+                    group.create_task(facts.send_all(uplink), name="mqtt facts")
+        except* UplinkError as faults:
+            reasons += [str(fault) for fault in _leaves(faults)]
+        return reasons[0]
+
+    async def _mirrors(self, uplink: Uplink) -> Never:
+        """Show the board's present values, then each change, and everything anew before it expires."""
+        seen, refresh_at_s = 0, self.clock.monotonic() + MIRROR_REFRESH_S
+        while True:
+            stamp, values = self.board.stamp, self.board.since(seen)
+            for subject, value in values.items():
+                topic = self.topics.mirror(subject)
+                if topic is not None:
+                    payload = orjson.dumps({"v": 1, **value})
+                    await uplink.send(topic, payload, retain=True, expiry_s=MIRROR_EXPIRY_S)
+            seen = stamp
+            await self.clock.sleep(MIRROR_INTERVAL_S)
+            seen = await self._something_new(seen, refresh_at_s - self.clock.monotonic())
+            if seen == 0:
+                refresh_at_s = self.clock.monotonic() + MIRROR_REFRESH_S
+
+    async def _something_new(self, seen: int, wait_s: float) -> int:
+        """Wait for a change after that stamp; 0 when it is time to show everything again."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self.board.changed(seen)
+        except TimeoutError:
+            return 0
+        return seen
+
+
+class _Facts:
+    """Sends the outbox in order; remembers over connections what was acknowledged and is still to be marked."""
+
+    def __init__(self, ledger: Ledger, topics: Topics, clock: Clock) -> None:
+        self._ledger = ledger
+        self._topics = topics
+        self._clock = clock
+        self._acknowledged: list[int] = []
+
+    async def send_all(self, uplink: Uplink) -> Never:
+        """Send fact after fact, as many at once as the connection lets in flight."""
+        while True:
+            await self._mark()
+            waiting = await self._ledger.read(
+                lambda tx: outbox.pending(tx, DESTINATION, limit=BATCH, now=self._clock.now())
+            )
+            if not waiting:
+                await self._ledger.changed(outbox.bell(DESTINATION), timeout_s=_LOOK_AGAIN_S)
+                continue
+            sent: list[tuple[int, asyncio.Future[None]]] = []
+            try:
+                for row in waiting:
+                    topic, payload, labels = self._message(row.seq, row.body)
+                    sent.append((row.seq, await uplink.send(topic, payload, labels=labels)))
+                for _, acknowledged in sent:
+                    await acknowledged
+            finally:
+                self._acknowledged += _confirmed(sent)
+
+    async def _mark(self) -> None:
+        if self._acknowledged:
+            numbers = tuple(self._acknowledged)
+            await self._ledger.write(lambda tx: outbox.delivered(tx, DESTINATION, numbers))
+            self._acknowledged.clear()
+
+    def _message(self, seq: int, body: Mapping[str, object]) -> tuple[str, bytes, Mapping[str, str]]:
+        site, epoch = self._ledger.site, self._ledger.epoch
+        head = {"v": 1, "id": f"{site}-{epoch}-{seq}", "epoch": epoch, "seq": seq}
+        return self._topics.fact(body), orjson.dumps({**body, **head}), {"type": str(body["type"])}
+
+
+class _Link:
+    """Tells the board and the log how the connection stands, once per change."""
+
+    def __init__(self, board: Board, clock: Clock, log: FilteringBoundLogger) -> None:
+        self._board = board
+        self._clock = clock
+        self._log = log
+        self._state = ""
+        self._since_s = clock.monotonic()
+        self._attempts = 0
+        self._put("down", "not connected yet")
+        self._state = ""  # so that a first failure is told
+
+    def up(self) -> None:
+        """Tell that the broker is there."""
+        self._log.info("broker is up", down_s=self._lasted_s(), attempts=self._attempts + 1)
+        self._attempts = 0
+        self._put("up", None)
+
+    def down(self, reason: str) -> None:
+        """Tell that the broker is away, if that is new."""
+        self._attempts += 1
+        if self._state != "down":
+            self._log.warning("broker is down", reason=reason, up_s=self._lasted_s())
+            self._put("down", reason)
+
+    def _lasted_s(self) -> float:
+        return round(self._clock.monotonic() - self._since_s, 1)
+
+    def _put(self, state: str, reason: str | None) -> None:
+        self._state, self._since_s = state, self._clock.monotonic()
+        since = self._clock.now().isoformat(timespec="milliseconds")
+        self._board.put(LINK, {"state": state, "since": since, "reason": reason})
+
+
+class _Pauses:
+    """Doubling pauses with jitter between attempts, bounded."""
+
+    def __init__(self) -> None:
+        self._pause_s = _FIRST_PAUSE_S
+
+    def next(self, *, lasted_s: float) -> float:
+        """Give the next pause in seconds; a connection that lasted starts the row again."""
+        if lasted_s >= _STEADY_S:
+            self._pause_s = _FIRST_PAUSE_S
+        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads gateways, keeps no secret
+
+
+def _availability(state: str) -> bytes:
+    return orjson.dumps({"v": 1, "state": state})
+
+
+def _confirmed(sent: list[tuple[int, asyncio.Future[None]]]) -> list[int]:
+    """Give the numbers acknowledged before the first that was not, so that order survives a new start."""
+    confirmed: list[int] = []
+    for number, acknowledged in sent:
+        if not acknowledged.done() or acknowledged.cancelled() or acknowledged.exception():
+            break
+        confirmed.append(number)
+    return confirmed
+
+
+def _leaves(group: BaseExceptionGroup[UplinkError]) -> list[UplinkError]:
+    found: list[UplinkError] = []
+    for fault in group.exceptions:
+        found += _leaves(fault) if isinstance(fault, BaseExceptionGroup) else [fault]
+    return found

@@ -1,0 +1,252 @@
+"""Ledger <-> machine: one task per machine connects, settles doubts, then sends, follows and stores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Never, NoReturn, assert_never
+
+from drivers.base import Answer, Command, CommandKind, Driver, DriverError, Finding, Look, Permits, Session
+from drivers.profile import Memory, Profile
+from gateway.clock import Clock
+from gateway.domain import dispatch
+from gateway.domain.dispatch import Ability, Settlement, Standing
+from gateway.domain.machines import Level, Present, lapse
+from gateway.domain.plan import cycles
+from gateway.ledger import events, jobs, machines
+from gateway.ledger.database import Ledger, Tx
+from gateway.ledger.facts import milliseconds
+from gateway.ledger.jobs import Intent, Wire
+from gateway.stages.backoff import Backoff
+from gateway.stages.board import Board
+from gateway.stages.link import LinkState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """A configured machine: its address, its type, and how far it may be driven at most."""
+
+    name: str
+    endpoint: str
+    profile: Profile
+    profile_hash: str
+    configured: Level
+    pieces_per_cycle: Mapping[str, int]  # by family
+
+
+async def tend(
+    machine: Machine, driver: Driver, *, ledger: Ledger, board: Board, clock: Clock, log: Any
+) -> NoReturn:
+    """Own one enrolled machine's session for ever: fresh client objects after each `DriverError`, with back-off."""
+    log = log.bind(machine=machine.name)
+    link = LinkState(f"machine:{machine.name}", board=board, clock=clock, log=log)
+    backoff = Backoff()
+    number = 0
+    while True:
+        number += 1
+        try:
+            async with driver.session(lambda: ledger.ring(_bell(machine.name))) as session:
+                link.up()
+                backoff.reset()
+                visit = Visit(machine, session, f"{ledger.boot}-{number}", ledger=ledger, board=board, clock=clock, log=log)
+                await visit.serve()
+        except DriverError as fault:
+            link.down(fault)
+            board.put(("state", machine.name), _away(str(fault), since_ms=milliseconds(clock.now())))
+            await clock.sleep(backoff.wait_s())
+
+
+class Visit:
+    """One session with a machine, from its opening to its first `DriverError`."""
+
+    def __init__(
+        self, machine: Machine, session: Session, name: str, *, ledger: Ledger, board: Board, clock: Clock, log: Any
+    ) -> None:
+        self._machine, self._session, self._name = machine, session, name
+        self._ledger, self._board, self._clock, self._log = ledger, board, clock, log
+        self._opened_s = clock.monotonic()
+        self._ability = Ability(
+            kinds=session.identity.kinds,
+            persistent=machine.profile.memory is Memory.PERSISTENT,
+            clears_by_itself=machine.profile.clears_by_itself,
+            settle_s=machine.profile.settle_s,
+        )
+        self._said: dispatch.Step | None = None
+
+    async def serve(self) -> Never:
+        """Look, decide, act; rest until the machine or the ledger changes, at most one poll interval."""
+        while True:
+            if await self.step():
+                await self._ledger.changed(_bell(self._machine.name), timeout_s=self._machine.profile.poll_s)
+
+    async def step(self) -> bool:
+        """Do the one next step; say whether there was nothing to do."""
+        look = await self._session.look()
+        standing = await self._ledger.read(self._standing)
+        if await self._lapsed():
+            return False
+        subject = dispatch.subject(standing)
+        finding = await self._session.ask(subject) if subject is not None else None
+        decided = dispatch.decide(standing, look, finding, self._ability)
+        await self._show(standing, look, finding, decided)
+        if isinstance(decided, dispatch.Rest):
+            self._said = None
+            return True
+        if isinstance(decided, dispatch.Doubt | dispatch.HoldMachine) and decided == self._said:
+            return True  # said already; a person has the word
+        self._said = decided
+        return await self._act(decided, look)
+
+    def _standing(self, tx: Tx) -> Standing:
+        silent_s = self._clock.monotonic() - self._opened_s
+        return machines.standing(tx, self._machine.name, configured=self._machine.configured, silent_s=silent_s)
+
+    async def _lapsed(self) -> bool:
+        """End an arming that no longer holds."""
+
+        def check(tx: Tx) -> str | None:
+            armed = machines.arming(tx, self._machine.name)
+            present = Present(
+                identity=self._session.identity.text,
+                profile=self._machine.profile_hash,
+                last_act=events.last_act_of_a_person(tx),
+                now=self._clock.now(),
+            )
+            return lapse(armed, present)
+
+        reason = await self._ledger.read(check)
+        if reason is None:
+            return False
+        self._log.warning("arming lapsed", reason=reason)
+        await self._ledger.write(
+            lambda tx: machines.lapse(tx, self._machine.name, reason=reason, now=self._clock.now())
+        )
+        return True
+
+    async def _act(self, decided: dispatch.Step, look: Look) -> bool:
+        """Carry out one step; say whether to rest before the next."""
+        now = self._clock.now()
+        name = self._machine.name
+        match decided:
+            case dispatch.Send(kind=kind, job_id=job_id):
+                return await self._send(kind, job_id, look)
+            case dispatch.Settle(command=command, settlement=settlement, evidence=evidence):
+                self._log.info("command settled", job=command.job_id, kind=command.kind, settlement=settlement, evidence=evidence)
+                await self._ledger.write(
+                    lambda tx: jobs.settle(tx, command.command_id, settlement, evidence=evidence, now=now)
+                )
+            case dispatch.Follow(job_id=job_id, seen=seen, state=state, evidence=evidence):
+                await self._ledger.write(
+                    lambda tx: jobs.move_job(tx, job_id, seen=seen, state=state, who="kvot", evidence=evidence, now=now)
+                )
+            case dispatch.Conclude(job_id=job_id, state=state, finding=finding):
+                await self._ledger.write(
+                    lambda tx: jobs.conclude(tx, job_id, state=state, finding=finding, who="kvot", now=now)
+                )
+            case dispatch.Cleared(job_id=job_id):
+                await self._ledger.write(lambda tx: jobs.cleared(tx, job_id, now=now))
+            case dispatch.Doubt(job_id=job_id, cause=cause, evidence=evidence, actions=actions):
+                self._log.warning("a person must decide", job=job_id, cause=cause, evidence=evidence)
+                await self._ledger.write(
+                    lambda tx: jobs.raise_doubt(tx, job_id, cause=cause, evidence=evidence, actions=actions, now=now)
+                )
+            case dispatch.HoldMachine(reason=reason):
+                self._log.warning("machine held", reason=reason)
+                await self._ledger.write(lambda tx: machines.hold(tx, name, reason=reason, who="kvot", now=now))
+            case dispatch.Rest():
+                return True
+            case _:
+                assert_never(decided)
+        return False
+
+    async def _send(self, kind: CommandKind, job_id: str, look: Look) -> bool:
+        """Commit the intent, check the limits again, send once, and write down the machine's answer (R1, R7, R8)."""
+        wire = Wire(machine=self._machine.name, endpoint=self._machine.endpoint, session=self._name, boot=look.boot)
+        intent = await self._ledger.write(lambda tx: jobs.intend(tx, job_id, kind, wire, now=self._clock.now()))
+        if (fault := self._unsafe(intent)) is not None:
+            settlement, evidence = Settlement.REFUSED, f"not sent: {fault}"
+        else:
+            receipt = await self._session.send(self._command(intent))
+            accepted = receipt.answer is Answer.ACCEPTED
+            settlement, evidence = (Settlement.ACCEPTED if accepted else Settlement.REFUSED), receipt.evidence
+        self._log.info("command answered", job=job_id, kind=kind, settlement=settlement, evidence=evidence)
+        await self._ledger.write(
+            lambda tx: jobs.settle(tx, intent.command_id, settlement, evidence=evidence, now=self._clock.now())
+        )
+        return settlement is Settlement.REFUSED
+
+    def _unsafe(self, intent: Intent) -> str | None:
+        """Check the limits of a recipe once more before the wire; only a load carries parameters."""
+        if intent.kind not in {CommandKind.LOAD, CommandKind.LOAD_START}:
+            return None
+        recipe = self._machine.profile.recipes.get(intent.recipe)
+        if recipe is None:
+            return f"this machine has no recipe {intent.recipe!r}"
+        if recipe.version != intent.recipe_version:
+            return f"recipe {intent.recipe!r} is version {recipe.version} now, the job was made for {intent.recipe_version}"
+        return "; ".join(recipe.faults(intent.parameters)) or None
+
+    def _command(self, intent: Intent) -> Command:
+        return Command(
+            kind=intent.kind,
+            job_id=intent.job_id,
+            job_no=intent.job_no,
+            recipe=intent.recipe,
+            recipe_version=intent.recipe_version,
+            parameters=intent.parameters,
+            quantity=intent.quantity,
+            cycles=cycles(intent.quantity, self._machine.pieces_per_cycle[intent.family]),
+            deadline_s=self._clock.monotonic() + self._machine.profile.timeout_s,
+            labels=intent.labels,
+        )
+
+    async def _show(self, standing: Standing, look: Look, finding: Finding | None, decided: dispatch.Step) -> None:
+        """Put what is true of the machine on the board, and remember its boot once it is settled what it means."""
+        name = self._machine.name
+        work = standing.work
+        why = decided.why if isinstance(decided, dispatch.Rest) else type(decided).__name__.lower()
+        self._board.put(
+            ("state", name),
+            {
+                "state": _machine_state(look),
+                "level": standing.level.value,
+                "held": standing.held,
+                "permits": _permits(look.permits),
+                "setup_code": look.setup_code,
+                "job": None if work is None else work.job_id,
+                "identity": self._session.identity.text,
+                "profile": self._machine.profile_hash,
+                "why": why,
+            },
+        )
+        if work is not None:
+            self._board.put(
+                ("job", name),
+                {
+                    "job": work.job_id,
+                    "state": work.state.value,
+                    "phase": None if finding is None or finding.phase is None else int(finding.phase),
+                    "good": None if finding is None else finding.good,
+                    "produced": None if finding is None else finding.produced,
+                },
+            )
+        else:
+            self._board.put(("job", name), {"job": None})
+        if standing.boot != look.boot and not isinstance(decided, dispatch.HoldMachine):
+            await self._ledger.write(lambda tx: machines.saw_boot(tx, name, look.boot))
+
+
+def _bell(machine: str) -> str:
+    return f"machine:{machine}"
+
+
+def _permits(permits: Permits) -> dict[str, bool | None]:
+    return {"remote": permits.remote, "ready": permits.ready, "handed_over": permits.handed_over}
+
+
+def _machine_state(look: Look) -> str:
+    """Give the machine's state in the words of OPC 40001-1 from the phases of its jobs."""
+    phases = {job.phase.name for job in look.jobs if job.phase is not None}
+    return "executing" if "RUNNING" in phases else "not_executing"
+
+
+def _away(reason: str, *, since_ms: int) -> dict[str, object]:
+    return {"state": "not_available", "since": since_ms, "why": reason}

@@ -1,0 +1,92 @@
+"""What a simulated press is told at its start: its name, pace, memory, dialect and addresses."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+
+class Memory(StrEnum):
+    """Whether the press remembers its jobs after a restart."""
+
+    VOLATILE = "volatile"
+    PERSISTENT = "persistent"
+
+
+class Duplicates(StrEnum):
+    """What the press does with a job id that is in its list already."""
+
+    REJECT = "reject"  # answers "unable to accept"
+    ACCEPT = "accept"  # answers "no error", keeps one entry
+    RUN = "run"  # makes it once more
+
+
+class Methods(StrEnum):
+    """Which ways of starting a job the press offers; all other methods are always there."""
+
+    ALL = "all"
+    STORE_AND_START_ONLY = "store_and_start_only"
+    STORE_START_ONLY = "store_start_only"
+
+
+class Panel(StrEnum):
+    """Who stands at the panel."""
+
+    MANUAL = "manual"  # nobody but the caller of the panel's port
+    AUTO = "auto"  # a simulated person resets and presses Start after boot and after each fall
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PressSimulation:
+    """A press to be simulated. Seconds of work are business seconds; ports 0 are chosen by the system.
+
+    Business time is `business_epoch + (wall - wall_epoch) * speed`.
+    """
+
+    journal: Path
+    name: str = "press-1"
+    port: int = 0
+    panel_port: int = 0
+    speed: float = 1.0
+    wall_epoch: datetime = field(default_factory=_now)
+    business_epoch: datetime = field(default_factory=_now)
+    cycle_s: float = 20.0
+    setup_s: float = 0.0  # added to a job's first cycle when its work master differs from the one before
+    pieces_per_cycle: int = 1
+    scrap_rate: float = 0.0
+    seed: int = 0
+    tool: str = "T-1"
+    work_masters: tuple[str, ...] = ("tray",)  # only shown, never enforced
+    max_jobs: int = 20
+    may_start_itself: bool = True
+    memory: Memory = Memory.VOLATILE
+    state_file: Path | None = None  # where a persistent memory lies; default: beside the journal
+    duplicates: Duplicates = Duplicates.REJECT
+    methods: Methods = Methods.ALL
+    panel: Panel = Panel.MANUAL
+    person_s: float = 0.3  # machine seconds the simulated person takes to reach the panel
+    namespace_shift: int = 0  # dummy namespaces registered before the real ones
+    secure: Path | None = None  # directory of the certificate; None offers no security
+
+    def __post_init__(self) -> None:
+        if self.wall_epoch.tzinfo is None or self.business_epoch.tzinfo is None:
+            raise ValueError("both epochs must name their time zone")
+        if self.speed <= 0 or self.cycle_s <= 0 or self.setup_s < 0:
+            raise ValueError("speed and cycle must be above 0, the set-up time not below it")
+        if self.pieces_per_cycle < 1 or self.max_jobs < 1 or not 0 <= self.scrap_rate <= 1:
+            raise ValueError("a cycle makes a piece or more, the list holds a job or more, scrap is a share")
+
+    @property
+    def memory_path(self) -> Path | None:
+        """Give the file of the persistent memory, None where the memory is volatile."""
+        if self.memory is Memory.VOLATILE:
+            return None
+        return self.state_file or self.journal.with_suffix(".memory.json")
+
+    def business(self, wall_s: float) -> datetime:
+        """Turn wall seconds since 1970 into business time."""
+        return self.business_epoch + timedelta(seconds=(wall_s - self.wall_epoch.timestamp()) * self.speed)

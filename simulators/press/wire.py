@@ -1,0 +1,162 @@
+"""The press's OPC UA socket: asyncua's, with a gate that can freeze, swallow an answer or cut a connection."""
+
+import asyncio
+import contextvars
+from typing import Any
+
+from asyncua import ua
+from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
+from asyncua.server.server import Server
+from asyncua.server.uaprocessor import UaProcessor
+
+_current: contextvars.ContextVar["GatedConnection"] = contextvars.ContextVar("press_connection")
+
+
+class Gate:
+    """Open or shut for all connections of one server; shut, nothing passes in either direction."""
+
+    def __init__(self) -> None:
+        self.is_shut = False
+        self.connections: set[GatedConnection] = set()
+
+    def shut(self) -> None:
+        """Freeze: hold what comes and goes from now on."""
+        self.is_shut = True
+
+    def open(self) -> None:
+        """Thaw: let pass what was held."""
+        self.is_shut = False
+        for connection in list(self.connections):
+            connection.thaw()
+
+
+class GatedConnection(OPCUAProtocol):
+    """One client connection behind the gate."""
+
+    def __init__(self, gate: Gate, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._gate = gate
+        self._held: list[bytes] = []
+        self._outlet: Outlet | None = None
+        self._desk: AnswerDesk | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Give asyncua the gated transport."""
+        self._outlet = Outlet(transport, self._gate)
+        self._gate.connections.add(self)
+        super().connection_made(self._outlet)  # type: ignore[arg-type]  # it looks like a transport
+        self._desk = AnswerDesk(self.iserver, self._outlet, self.limits)
+        self._desk.set_policies(self.policies)  # type: ignore[no-untyped-call]
+        self.processor = self._desk  # instead of asyncua's own, which has not been used yet
+
+    def connection_lost(self, ex: BaseException | None) -> None:
+        """Forget the connection."""
+        self._gate.connections.discard(self)
+        super().connection_lost(ex)
+
+    def data_received(self, data: bytes) -> None:
+        """Let a request in, or hold it."""
+        if self._gate.is_shut:
+            self._held.append(data)
+        else:
+            super().data_received(data)
+
+    def thaw(self) -> None:
+        """Let pass what was held."""
+        held, self._held = self._held, []
+        for data in held:
+            super().data_received(data)
+        if self._outlet is not None:
+            self._outlet.flush()
+
+    def cut(self) -> None:
+        """Break the connection without a word."""
+        if self._outlet is not None:
+            self._outlet.abort()
+
+    def swallow_answer(self) -> None:
+        """Keep the answer to the present call to ourselves."""
+        if self._desk is not None:
+            self._desk.swallow = True
+
+    async def _process_received_message_loop(self) -> None:
+        _current.set(self)
+        await super()._process_received_message_loop()
+
+
+class AnswerDesk(UaProcessor):
+    """Sends answers, but for one that is to be swallowed: it uses up no sequence number of the channel."""
+
+    swallow = False
+
+    def send_response(self, requesthandle: Any, seqhdr: Any, response: Any, *rest: Any) -> None:
+        """Send or swallow one answer."""
+        if self.swallow and isinstance(response, ua.CallResponse):
+            self.swallow = False
+            return
+        super().send_response(requesthandle, seqhdr, response, *rest)  # type: ignore[no-untyped-call]
+
+
+class Outlet:
+    """Wraps a transport: writes pass or wait; all else is the transport's own."""
+
+    def __init__(self, transport: Any, gate: Gate) -> None:
+        self._transport = transport
+        self._gate = gate
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Send or hold one message."""
+        if self._gate.is_shut:
+            self._held.append(data)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what was held."""
+        held, self._held = self._held, []
+        for data in held:
+            self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class GatedServer(Server):
+    """An OPC UA server whose connections pass a gate."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.gate = Gate()
+
+    async def start(self) -> None:
+        """Start to listen; asyncua's own start offers no place for another protocol class."""
+        await self._setup_server_nodes()
+        await self.iserver.start()
+        host, port = self.endpoint.hostname, self.endpoint.port
+        self.bserver = GatedListener(self.gate, self.iserver, str(host), int(port or 0), self.limits)
+        self.bserver.set_policies(self._policies)
+        await self.bserver.start()
+
+
+class GatedListener(BinaryServer):
+    """Listens, and makes a gated connection for every client."""
+
+    def __init__(self, gate: Gate, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._gate = gate
+
+    def _make_protocol(self) -> OPCUAProtocol:
+        return GatedConnection(
+            self._gate,
+            iserver=self.iserver,
+            policies=self._policies,
+            clients=self.clients,
+            closing_tasks=self.closing_tasks,
+            limits=self.limits,
+        )
+
+
+def calling_connection() -> GatedConnection:
+    """Give the connection whose request is being worked on."""
+    return _current.get()

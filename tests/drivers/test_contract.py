@@ -1,0 +1,212 @@
+"""What every driver promises, whatever it speaks: run against each machine that can be had on loopback."""
+
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import pytest_asyncio
+
+from drivers.base import Answer, CommandKind, Driver, DriverError, JobPhase
+from simulators.journal import Event
+from simulators.press.simulation import RunningPress
+from tests.drivers.conftest import FreshPress
+from tests.drivers.fake_machine import FakeMachine
+from tests.drivers.samples import command, driver_for, ignore
+from tests.eventually import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class Bench(Protocol):
+    """A machine on the bench: its driver, its panel, and what it physically did."""
+
+    driver: Driver
+
+    async def hand_over(self) -> None: ...
+    async def open_guard(self) -> None: ...
+    async def shut_guard_and_reset(self) -> None: ...
+    async def press_start(self) -> None: ...
+    async def work(self) -> None:
+        """Let the machine do what it may do, until nothing moves."""
+
+    def starts(self) -> list[str]: ...
+
+
+class FakeBench:
+    def __init__(self, machine: FakeMachine) -> None:
+        self.driver: Driver = machine
+        self._machine = machine
+
+    async def hand_over(self) -> None:
+        self._machine.press_start()
+
+    async def open_guard(self) -> None:
+        self._machine.open_guard()
+
+    async def shut_guard_and_reset(self) -> None:
+        self._machine.close_guard()
+
+    async def press_start(self) -> None:
+        self._machine.press_start()
+
+    async def work(self) -> None:
+        for name, job in list(self._machine.jobs.items()):
+            if job.phase is JobPhase.ALLOWED_TO_START:
+                self._machine.run(name)
+            if job.phase is JobPhase.RUNNING:
+                self._machine.finish(name, good=job.command.cycles)
+
+    def starts(self) -> list[str]:
+        return self._machine.starts
+
+
+class PressBench:
+    def __init__(self, press: RunningPress, driver: Driver) -> None:
+        self.driver = driver
+        self._press = press
+
+    async def hand_over(self) -> None:
+        await self._press.panel(guard="shut", reset=True)
+        await self._press.panel(start=True)
+
+    async def open_guard(self) -> None:
+        await self._press.panel(guard="open")
+
+    async def shut_guard_and_reset(self) -> None:
+        await self._press.panel(guard="shut", reset=True)
+
+    async def press_start(self) -> None:
+        await self._press.panel(start=True)
+
+    async def work(self) -> None:
+        await eventually(lambda: self._press.machine.state in ("idle", "not_ready"), timeout_s=5)
+
+    def starts(self) -> list[str]:
+        return [entry.job for entry in self._press.journal() if entry.event is Event.START]
+
+
+@pytest_asyncio.fixture(
+    loop_scope="session", params=["fake", "plain", "secure", "store-and-start-only", "store-start-only"]
+)
+async def bench(request: pytest.FixtureRequest, fresh_press: FreshPress, tmp_path: Path) -> Bench:
+    if request.param == "fake":
+        return FakeBench(FakeMachine())
+    press = await fresh_press(request.param)
+    return PressBench(press, driver_for(press, own=tmp_path if request.param == "secure" else None))
+
+
+async def test_a_job_is_loaded_started_made_once_told_of_and_cleared(bench: Bench) -> None:
+    await bench.hand_over()
+    async with bench.driver.session(ignore) as session:
+        assert session.identity.text
+        if CommandKind.LOAD_START in session.identity.kinds:
+            sent = [await session.send(command(CommandKind.LOAD_START))]
+        else:
+            sent = [await session.send(command(CommandKind.LOAD)), await session.send(command(CommandKind.START))]
+        assert [receipt.answer for receipt in sent] == [Answer.ACCEPTED] * len(sent)
+        assert [job.job_id for job in (await session.look()).jobs] == ["LUND-1-1"]
+        await bench.work()
+        made = await session.ask("LUND-1-1")
+        assert (made.phase, made.produced, made.good) == (JobPhase.ENDED, 2, 2)
+        assert made.started_at is not None
+        assert made.ended_at is not None
+        assert made.started_at <= made.ended_at
+        assert (await session.send(command(CommandKind.CLEAR))).answer is Answer.ACCEPTED
+        assert (await session.ask("LUND-1-1")).phase is None
+        assert (await session.look()).jobs == ()
+    assert bench.starts() == ["LUND-1-1"]
+
+
+async def test_a_job_never_sent_is_unknown_and_this_is_said(bench: Bench) -> None:
+    async with bench.driver.session(ignore) as session:
+        finding = await session.ask("LUND-1-99")
+    assert finding.phase is None
+    assert finding.job_id == "LUND-1-99"
+    assert "unknown" in finding.evidence
+
+
+async def test_the_same_id_is_refused_while_the_machine_remembers_it(bench: Bench) -> None:
+    await bench.hand_over()
+    async with bench.driver.session(ignore) as session:
+        kinds = session.identity.kinds
+        kind = CommandKind.LOAD_START if CommandKind.LOAD_START in kinds else CommandKind.LOAD
+        await session.send(command(kind))
+        again = await session.send(command(kind))
+        await bench.work()
+    assert again.answer is Answer.REFUSED
+    assert "unable to accept" in again.evidence
+    assert len(bench.starts()) <= 1
+
+
+async def test_a_command_the_machine_does_not_know_is_refused_without_being_sent(bench: Bench) -> None:
+    async with bench.driver.session(ignore) as session:
+        missing = set(CommandKind) - session.identity.kinds
+        receipts = [await session.send(command(kind)) for kind in sorted(missing)]
+        assert (await session.look()).jobs == ()
+    assert all(receipt.answer is Answer.REFUSED and "not sent" in receipt.evidence for receipt in receipts)
+
+
+async def test_a_command_past_its_deadline_is_never_sent(bench: Bench) -> None:
+    await bench.hand_over()
+    async with bench.driver.session(ignore) as session:
+        kind = next(kind for kind in (CommandKind.LOAD, CommandKind.LOAD_START) if kind in session.identity.kinds)
+        with pytest.raises(DriverError, match="deadline"):
+            await session.send(command(kind, deadline_s=0.0))
+    async with bench.driver.session(ignore) as session:
+        assert (await session.ask("LUND-1-1")).phase is None
+    assert bench.starts() == []
+
+
+async def test_permits_fall_with_the_guard_and_only_start_at_the_panel_moves_anything(bench: Bench) -> None:
+    await bench.hand_over()
+    await bench.open_guard()
+    async with bench.driver.session(ignore) as session:
+        kinds = session.identity.kinds
+        kind = CommandKind.LOAD_START if CommandKind.LOAD_START in kinds else CommandKind.LOAD
+        assert (await session.send(command(kind))).answer is Answer.ACCEPTED
+        fallen = await session.look()
+        await bench.shut_guard_and_reset()
+        back = await session.look()
+        if CommandKind.START in kinds:
+            assert (await session.send(command(CommandKind.START))).answer is Answer.REFUSED
+        assert bench.starts() == []
+        await bench.press_start()
+        await bench.work()
+        started = await session.look()
+    assert (fallen.permits.remote, fallen.permits.ready, fallen.permits.handed_over) == (True, False, False)
+    assert (back.permits.ready, back.permits.handed_over) == (True, False)
+    assert [job.phase for job in back.jobs] == [JobPhase.NOT_ALLOWED_TO_START]
+    assert started.permits.handed_over is True
+    assert bench.starts() == ["LUND-1-1"]
+
+
+async def test_a_waiting_job_can_be_cancelled_and_is_then_unknown(bench: Bench) -> None:
+    async with bench.driver.session(ignore) as session:
+        kinds = session.identity.kinds
+        kind = CommandKind.LOAD if CommandKind.LOAD in kinds else CommandKind.LOAD_START
+        await session.send(command(kind))
+        receipt = await session.send(command(CommandKind.CANCEL))
+        finding = await session.ask("LUND-1-1")
+    assert receipt.answer is Answer.ACCEPTED
+    assert finding.phase is None
+    assert bench.starts() == []
+
+
+async def test_a_change_at_the_machine_is_told(bench: Bench) -> None:
+    told = []
+    async with bench.driver.session(lambda: told.append("change")) as session:
+        before = await session.look()
+        seen = len(told)
+        await bench.hand_over()
+        await eventually(lambda: len(told) > seen, timeout_s=2)
+        after = await session.look()
+    assert (before.permits.handed_over, after.permits.handed_over) in ((False, True), (True, True))
+
+
+async def test_boot_stays_the_same_over_sessions_and_looks(bench: Bench) -> None:
+    boots = set()
+    for _ in range(2):
+        async with bench.driver.session(ignore) as session:
+            boots.add((await session.look()).boot)
+            boots.add((await session.look()).boot)
+    assert len(boots) == 1

@@ -1,0 +1,89 @@
+"""The schemas in config/ are those of the models, and the shipped files keep to both."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.settings import load
+from gateway.settings.load import read_profile
+from gateway.settings.schema import FILES, schema, schema_text
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_the_schema_in_config_is_the_generated_one(kind: str) -> None:
+    kept = (CONFIG / FILES[kind]).read_text(encoding="utf-8")
+    assert kept == schema_text(kind), f"write it anew: kvot config schema {kind} > config/{FILES[kind]}"
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_every_key_is_explained(kind: str) -> None:
+    generated = schema(kind)
+    for name, part in {**generated["$defs"], "": generated}.items():
+        assert part["description"], name
+        assert part["additionalProperties"] is False, name
+        for key, meaning in part["properties"].items():
+            assert meaning.get("description"), f"{name}.{key}"
+
+
+def test_the_shipped_example_is_right_on_a_fresh_clone() -> None:
+    settings = load(CONFIG / "kvot.example.yaml", secrets=False)
+    assert settings.range().find(("TRAY-12",), {}) is not None
+    assert {fault.path for fault in settings.warnings} == {"shops.webshop.key", "shops.webshop.secret"}
+
+
+@pytest.mark.parametrize("file", sorted((CONFIG / "machines").glob("*.yaml")), ids=lambda file: file.stem)
+def test_each_shipped_machine_type_is_right(file: Path) -> None:
+    profile, faults = read_profile(file)
+    assert faults == ()
+    assert profile is not None
+    assert profile.to_profile(file.stem).recipes
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [("settings", "kvot.example.yaml"), *(("machine", f"machines/{f.name}") for f in (CONFIG / "machines").glob("*.yaml"))],
+)
+def test_an_editor_finds_nothing_wrong_with_a_shipped_file(kind: str, file: str) -> None:
+    text = (CONFIG / file).read_text(encoding="utf-8").replace("!secret ", "")
+    generated = schema(kind)
+    _conforms(yaml.load(text, Loader=yaml.BaseLoader), generated, generated["$defs"], file)
+
+
+def test_an_editor_finds_an_unknown_key() -> None:
+    generated = schema("settings")
+    with pytest.raises(AssertionError, match="site.nam"):
+        _conforms({"site": {"nam": "x"}}, generated, generated["$defs"], "")
+
+
+def test_the_schemas_are_json_without_surprises() -> None:
+    for kind in FILES:
+        assert json.loads(schema_text(kind))["$schema"].startswith("https://json-schema.org/")
+
+
+def _conforms(value: Any, part: dict[str, Any], definitions: dict[str, Any], where: str) -> None:
+    """Check structure and key names the way an editor does; scalars are only told from mappings and lists."""
+    part = definitions[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+    if "anyOf" in part:
+        part = next(option for option in part["anyOf"] if _kind(option, definitions) == _kind_of(value))
+        part = definitions[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+    assert _kind(part, definitions) == _kind_of(value), where
+    if isinstance(value, dict):
+        properties = part.get("properties", {})
+        for key, item in value.items():
+            assert key in properties or part.get("additionalProperties"), f"{where}.{key}"
+            _conforms(item, properties.get(key) or part["additionalProperties"], definitions, f"{where}.{key}")
+        assert set(part.get("required", ())) <= set(value), where
+
+
+def _kind(part: dict[str, Any], definitions: dict[str, Any]) -> str:
+    part = definitions[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+    return {"object": "mapping", "array": "list"}.get(str(part.get("type")), "scalar")
+
+
+def _kind_of(value: object) -> str:
+    return "mapping" if isinstance(value, dict) else "list" if isinstance(value, list) else "scalar"

@@ -1,0 +1,1 @@
+"""The shop port: its fake, its contract, and the WooCommerce profile."""
