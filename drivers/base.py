@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Scalar = bool | int | float | str
 
@@ -88,11 +88,21 @@ class Receipt:
     evidence: str
 
 
+class Absence(StrEnum):
+    """What a machine's memory proves about a job that it does not name."""
+
+    UNTOLD = "untold"  # it keeps no mark: only its boot and its habit of forgetting can tell
+    NEVER = "never"  # it has not accepted the job, as long as it has not restarted since the intent
+    GONE = "gone"  # it accepted the job once and no longer has it: somebody cleared it
+    LOST = "lost"  # its memory went back or is another machine's: it proves nothing
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """What the machine knows of one job. `phase` None means: it does not know the job.
 
-    Counts are pieces as the machine counts them, None where it does not tell.
+    Counts are pieces as the machine counts them, None where it does not tell. `mark` is the highest job
+    number that the machine has ever accepted, from the same reading; None where it keeps no such number.
     """
 
     job_id: str
@@ -103,6 +113,18 @@ class Finding:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     reason: str | None = None
+    mark: int | None = None
+
+    def absence(self, *, job_no: int, known_mark: int) -> Absence:
+        """Say what it proves that the machine does not name the job; only for a finding without a phase.
+
+        `job_no` is the job's number on this machine, `known_mark` the highest mark ever seen there.
+        """
+        if self.mark is None:
+            return Absence.UNTOLD
+        if self.mark < known_mark:
+            return Absence.LOST
+        return Absence.NEVER if self.mark < job_no else Absence.GONE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,13 +140,15 @@ class Permits:
 class Look:
     """One consistent look at a machine: its permits and every job it names.
 
-    `boot` changes whenever the machine may have lost its memory; `setup_code` names the tool fitted.
+    `boot` changes whenever the machine may have lost its memory; `setup_code` names the tool fitted;
+    `mark` is the highest job number ever accepted, which only a lost memory makes fall.
     """
 
     boot: str
     permits: Permits
     jobs: tuple[Finding, ...]
     setup_code: str | None = None
+    mark: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,6 +183,18 @@ class Session(Protocol):
         """Send one command once, without retries; refuse a kind not in `identity.kinds`.
 
         Raise `DriverError` where the machine gave no answer: the command may have been executed.
+        """
+        ...
+
+
+@runtime_checkable
+class Beating(Protocol):
+    """What a session also has where the machine starts jobs only while its owner shows signs of life."""
+
+    async def beat(self) -> None:
+        """Show that the owner is alive, at most once a second on the wire; never while only watching (R8).
+
+        Call it before each look while the control level in force is above `read`.
         """
         ...
 

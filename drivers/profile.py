@@ -86,9 +86,39 @@ class PermitTags:
     handed_over: str | None = None
 
 
+class WordOrder(StrEnum):
+    """How the bytes of a value lie in 16-bit registers, A the most significant, as sent on the wire."""
+
+    ABCD = "ABCD"  # high word first
+    CDAB = "CDAB"  # low word first
+    BADC = "BADC"  # high word first, the bytes of each register swapped
+    DCBA = "DCBA"  # low word first, the bytes of each register swapped
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MailboxRecipe:
+    """A recipe as the mailbox carries it: its number, and its parameters in the order of PARAM[0..15]."""
+
+    number: int  # 1..65535
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MailboxMap:
+    """Where the two blocks of mailbox map v1 lie (zero-based register offsets), and what its numbers mean."""
+
+    status_base: int = 0
+    command_base: int = 100
+    word_order: WordOrder = WordOrder.ABCD  # or CDAB; the map leaves the bytes of a register alone
+    recipes: Mapping[str, MailboxRecipe] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """A machine type. Addresses are texts in the protocol's notation (`nsu=URI;s=Name` for OPC UA)."""
+    """A machine type. Addresses are texts in the protocol's notation.
+
+    `nsu=URI;s=Name` for OPC UA; `PERMIT.n`, a bit of the mailbox's word of permits, for the mailbox.
+    """
 
     name: str
     protocol: str
@@ -103,3 +133,4 @@ class Profile:
     poll_s: float = 0.5
     timeout_s: float = 4.0
     labels: Mapping[str, str] = field(default_factory=dict)
+    mailbox: MailboxMap | None = None

@@ -26,7 +26,7 @@ from gateway.domain.machines import Level
 from gateway.ledger import exceptions, machines
 from gateway.ledger.database import Ledger, Tx, open_ledger
 from gateway.settings import Settings
-from gateway.settings.models import MachineSettings, ShopSettings
+from gateway.settings.models import MachineSettings, SecuritySettings, ShopSettings
 from gateway.shops.access import ShopAccess
 from gateway.shops.base import Shop
 from gateway.shops.catalog import open_shop
@@ -74,7 +74,13 @@ async def run(settings: Settings, *, state_dir: Path, socket: Path) -> None:
                         group.create_task(house.pulse(), name="pulse")
                         group.create_task(_stopped(stop), name="stop")
                         sdnotify.notify_ready(f"{len(shops)} shops, {len(settings.machines)} machines")
-                        log.info("gateway running", version=__version__, site=ledger.site, boot=ledger.boot, socket=str(socket))
+                        log.info(
+                            "gateway running",
+                            version=__version__,
+                            site=ledger.site,
+                            boot=ledger.boot,
+                            socket=str(socket),
+                        )
                 except* _StopAskedError:
                     sdnotify.notify_stopping()
                     log.info("gateway stopping")
@@ -127,7 +133,9 @@ class _House:
         for name, shop in shops.items():
             settings = self._settings.shops[name]
             source = self._intake(name, settings)
-            group.create_task(intake(source, shop, ledger=ledger, board=board, clock=clock, log=log), name=f"intake {name}")
+            group.create_task(
+                intake(source, shop, ledger=ledger, board=board, clock=clock, log=log), name=f"intake {name}"
+            )
             told = (
                 report(name, shop, ledger=ledger, board=board, clock=clock, log=log)
                 if settings.write_back
@@ -136,7 +144,12 @@ class _House:
             group.create_task(told, name=f"report {name}")
         for name, machine in self._settings.machines.items():
             owner = tend(
-                self._machine(name, machine), self._driver(name, machine), ledger=ledger, board=board, clock=clock, log=log
+                self._machine(name, machine),
+                self._driver(name, machine),
+                ledger=ledger,
+                board=board,
+                clock=clock,
+                log=log,
             )
             group.create_task(owner, name=f"tend {name}")
         group.create_task(
@@ -208,12 +221,24 @@ class _House:
         )
 
     def _driver(self, name: str, machine: MachineSettings) -> Driver:
-        security = Security(server_fingerprint=None)
-        if machine.security is not None:
-            security = Security(server_fingerprint=machine.security.server_fingerprint)
         return open_driver(
-            name=name, url=machine.url, profile=self._profiles[name], security=security, monotonic=self._clock.monotonic
+            name=name,
+            url=machine.url,
+            profile=self._profiles[name],
+            security=self._security(machine.security),
+            monotonic=self._clock.monotonic,
         )
+
+    def _security(self, chosen: SecuritySettings | None) -> Security:
+        """Give what protects a connection: the server's fingerprint, and our certificate, made at first use."""
+        if chosen is None:
+            return Security()
+        certificate, key = chosen.certificate, chosen.private_key
+        if certificate is None or key is None:
+            from drivers.opcua.security import ensure_certificate  # noqa: PLC0415 - asyncua only where it is used
+
+            certificate, key = ensure_certificate(self._state_dir / "pki", f"urn:kvot:gateway:{self._settings.site.id}")
+        return Security(server_fingerprint=chosen.server_fingerprint, own_certificate=certificate, own_key=key)
 
     def _publisher(self) -> Any:
         mqtt = self._settings.mqtt
@@ -244,5 +269,3 @@ def fingerprint(profile: Profile) -> str:
 async def _stopped(stop: asyncio.Event) -> NoReturn:
     await stop.wait()
     raise _StopAskedError
-
-

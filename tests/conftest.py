@@ -88,13 +88,13 @@ def _where(task: asyncio.Task[object]) -> str:
 
 
 def _children() -> dict[int, str]:
-    """Give the child processes of this process by id, with what they run; zombies are awaited ones to be."""
+    """Give the running child processes of this process by id, with what they run."""
     found: dict[int, str] = {}
     for listing in Path("/proc/self/task").glob("*/children"):
         for pid in _read(listing).split():
-            command = _read(Path("/proc") / pid / "cmdline").replace("\0", " ").strip()
-            if command:
-                found[int(pid)] = command[:80]
+            name, _, rest = _read(Path("/proc") / pid / "stat").partition("(")[2].rpartition(") ")
+            if rest and not rest.startswith(("Z", "X")):  # what has ended only waits to be asked for its code
+                found[int(pid)] = (_read(Path("/proc") / pid / "cmdline").replace("\0", " ").strip() or name)[:200]
     return found
 
 

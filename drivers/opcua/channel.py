@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from drivers.base import DriverError, MonotonicClock, Security
-from drivers.opcua.connection import Connection, library
+from drivers.opcua.connection import Connection, library, within
 from drivers.opcua.security import application_uri_of, check_pinned, fingerprint, normal_fingerprint
 
 _log = logging.getLogger(__name__)
@@ -70,9 +70,8 @@ async def _secure(client: Client, security: Security, timeout_s: float) -> None:
         raise DriverError("a protected connection needs the server's fingerprint, our certificate and our key")
     pinned = normal_fingerprint(security.server_fingerprint)
     client.application_uri = application_uri_of(security.own_certificate)
-    with library("asking for the server's certificate"):
-        async with asyncio.timeout(timeout_s):
-            endpoints = await client.connect_and_get_server_endpoints()
+    async with within("asking for the server's certificate", timeout_s):
+        endpoints = await client.connect_and_get_server_endpoints()
     certificate = _offered(endpoints, pinned)
     check_pinned(certificate, pinned)
 
@@ -110,29 +109,26 @@ def _leaf(chain: bytes) -> bytes:
 
 
 async def _open(client: Client, timeout_s: float) -> str | None:
-    with library("connecting"):
-        async with asyncio.timeout(timeout_s):
-            await client.connect_socket()
-            await client.send_hello()
-    with library("opening the secure channel (does the machine trust our certificate?)"):
-        async with asyncio.timeout(timeout_s):
-            await client.open_secure_channel()
-    with library("opening the session"):
-        async with asyncio.timeout(timeout_s):
-            created = await client.create_session()
-            await client.activate_session()
+    async with within("connecting", timeout_s):
+        await client.connect_socket()
+        await client.send_hello()
+    async with within("opening the secure channel (does the machine trust our certificate?)", timeout_s):
+        await client.open_secure_channel()
+    async with within("opening the session", timeout_s):
+        created = await client.create_session()
+        await client.activate_session()
     return fingerprint(_leaf(created.ServerCertificate)) if created.ServerCertificate else None
 
 
 async def _close(client: Client) -> None:
     protocol = client.uaclient.protocol
     try:
-        async with asyncio.timeout(_CLOSE_S):
-            with library("closing"):
-                if client.uaclient.session.has_session and protocol is not None and protocol.transport is not None:
-                    await client.close_session()
-                    await client.close_secure_channel()
-    except (DriverError, TimeoutError) as error:
+        async with within("closing", _CLOSE_S):
+            if client.uaclient.session.has_session and protocol is not None and protocol.transport is not None:
+                protocol.timeout = _CLOSE_S
+                await client.close_session()
+                await client.close_secure_channel()
+    except DriverError as error:
         _log.debug("the session did not end in an orderly way: %s", error)
     finally:
         _cut(protocol)

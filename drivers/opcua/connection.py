@@ -5,8 +5,8 @@ import base64
 import logging
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -164,33 +164,31 @@ class Connection:
         self, nodes: Sequence[ua.NodeId], *, classes: int, reference: int = ObjectIds.HierarchicalReferences
     ) -> tuple[tuple[Reference, ...], ...]:
         """Give what lies below each node; nothing where the server does not let us look."""
-        with library("browsing"):
-            async with asyncio.timeout(self._timeout_s):
-                parameters = ua.BrowseParameters()
-                parameters.NodesToBrowse = [_browse_description(node, classes, reference) for node in nodes]
-                results = await self._client.uaclient.browse(parameters)
-                return tuple([await self._all_pages(result) for result in results])
+        async with within("browsing", self._timeout_s):
+            parameters = ua.BrowseParameters()
+            parameters.NodesToBrowse = [_browse_description(node, classes, reference) for node in nodes]
+            results = await self._client.uaclient.browse(parameters)
+            return tuple([await self._all_pages(result) for result in results])
 
     async def subscribe(self, nodes: Sequence[ua.NodeId], on_change: Callable[[], None]) -> None:
         """Have `on_change` called each time one of these values may have changed, and when that ends."""
-        with library("subscribing"):
-            async with asyncio.timeout(self._timeout_s):
-                request = ua.CreateSubscriptionRequest()
-                request.Parameters.RequestedPublishingInterval = _PUBLISHING_MS
-                request.Parameters.RequestedLifetimeCount = _LIFETIME_COUNT
-                request.Parameters.RequestedMaxKeepAliveCount = _KEEP_ALIVE_COUNT
-                request.Parameters.PublishingEnabled = True
-                answer = await self._protocol.send_request(request)
-                created = struct_from_binary(ua.CreateSubscriptionResponse, answer)
-                items = ua.CreateMonitoredItemsParameters()
-                items.SubscriptionId = created.Parameters.SubscriptionId
-                items.TimestampsToReturn = ua.TimestampsToReturn.Neither
-                items.ItemsToCreate = [_monitored(node, handle) for handle, node in enumerate(nodes)]
-                for result in await self._client.uaclient.create_monitored_items(items):
-                    if not result.StatusCode.is_good():
-                        _log.warning("changes of one value are not told: %s", result.StatusCode.name)
-                self._on_change = on_change
-                self._publish()
+        async with within("subscribing", self._timeout_s):
+            request = ua.CreateSubscriptionRequest()
+            request.Parameters.RequestedPublishingInterval = _PUBLISHING_MS
+            request.Parameters.RequestedLifetimeCount = _LIFETIME_COUNT
+            request.Parameters.RequestedMaxKeepAliveCount = _KEEP_ALIVE_COUNT
+            request.Parameters.PublishingEnabled = True
+            answer = await self._protocol.send_request(request)
+            created = struct_from_binary(ua.CreateSubscriptionResponse, answer)
+            items = ua.CreateMonitoredItemsParameters()
+            items.SubscriptionId = created.Parameters.SubscriptionId
+            items.TimestampsToReturn = ua.TimestampsToReturn.Neither
+            items.ItemsToCreate = [_monitored(node, handle) for handle, node in enumerate(nodes)]
+            for result in await self._client.uaclient.create_monitored_items(items):
+                if not result.StatusCode.is_good():
+                    _log.warning("changes of one value are not told: %s", result.StatusCode.name)
+            self._on_change = on_change
+            self._publish()
 
     def abandon(self) -> None:
         """Stop listening for changes, before the connection is closed."""
@@ -210,14 +208,13 @@ class Connection:
     async def _request(self, what: str, request: Any, *, deadline_s: float | None = None) -> Reader:
         """Send one request and give a reader of its answer's body, behind the header."""
         await self._renew_channel()
-        with library(what):
+        async with within(what, self._timeout_s):
             protocol = self._protocol
             if protocol.transport is not None and protocol.transport.get_write_buffer_size():
                 raise DriverError(f"{what}: not sent, the connection does not take what was sent before")
             if deadline_s is not None and self._monotonic() >= deadline_s:
                 raise DriverError(f"{what}: not sent, its deadline has passed")
-            async with asyncio.timeout(self._timeout_s):
-                answer = await protocol.send_request(request, self._timeout_s)
+            answer = await protocol.send_request(request, self._timeout_s)
             body: bytes = answer.read(len(answer))
         with _decoding(what):
             reader = Reader(body)
@@ -229,9 +226,8 @@ class Connection:
         lifetime_s = self._client.secure_channel_timeout / 1000
         if self._monotonic() - self._renewed_at < lifetime_s * _RENEW_AFTER:
             return
-        with library("renewing the secure channel"):
-            async with asyncio.timeout(self._timeout_s):
-                await self._client.open_secure_channel(renew=True)
+        async with within("renewing the secure channel", self._timeout_s):
+            await self._client.open_secure_channel(renew=True)
             self._client.uaclient.revolve_security_token()
         self._renewed_at = self._monotonic()
 
@@ -272,6 +268,21 @@ class Connection:
             changed = True  # something happened: the next look will tell
         if changed:
             self._on_change()
+
+
+@asynccontextmanager
+async def within(what: str, timeout_s: float) -> AsyncIterator[None]:
+    """Bound a talk with the library in time and turn all it lets out into `DriverError`."""
+    with library(what):
+        async with asyncio.timeout(timeout_s):
+            try:
+                yield
+            except asyncio.CancelledError as error:
+                # Where an answer races the timeout, the library (wait_for2) raises a subclass, which
+                # asyncio.timeout and TaskGroup do not take for a cancellation of theirs.
+                if type(error) is asyncio.CancelledError:
+                    raise
+                raise asyncio.CancelledError from error
 
 
 @contextmanager

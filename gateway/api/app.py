@@ -96,7 +96,9 @@ def _questions(desk: Desk) -> APIRouter:
         return await desk.status()
 
     @router.get("/orders")
-    async def orders(state: Name | None = None, cursor: Annotated[int, Query(ge=0)] = 0, limit: Limit = views.PAGE) -> View:
+    async def orders(
+        state: Name | None = None, cursor: Annotated[int, Query(ge=0)] = 0, limit: Limit = views.PAGE
+    ) -> View:
         items = await desk.ledger.read(lambda tx: views.list_orders(tx, state=state, after=cursor, limit=limit))
         return {"items": items, "next": items[-1]["order_id"] if len(items) == limit else None}
 
@@ -190,7 +192,5 @@ async def _http_problem(_request: Request, fault: Exception) -> Response:
 
 async def _not_understood(_request: Request, fault: Exception) -> Response:
     assert isinstance(fault, RequestValidationError)
-    errors = [
-        {"path": ".".join(str(part) for part in one["loc"]), "text": one["msg"]} for one in fault.errors()
-    ]
+    errors = [{"path": ".".join(str(part) for part in one["loc"]), "text": one["msg"]} for one in fault.errors()]
     return _problem(422, "not understood", "; ".join(f"{one['path']}: {one['text']}" for one in errors), errors)

@@ -94,7 +94,9 @@ class Desk:
             )
         now = self.board.get(("state", machine))
         if not now.get("identity"):
-            raise RefusedError(f"{machine} does not answer now, so nobody can say what would be armed: {now.get('why', '')}")
+            raise RefusedError(
+                f"{machine} does not answer now, so nobody can say what would be armed: {now.get('why', '')}"
+            )
         await self.ledger.write(
             lambda tx: machines.arm(
                 tx,

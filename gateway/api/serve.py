@@ -57,7 +57,9 @@ def control_socket(path: Path) -> Iterator[socket.socket]:
     The state lock is held by then, so a socket left behind belongs to nobody.
     """
     if len(os.fsencode(path)) > LONGEST_PATH:
-        raise SettingsError((f"{path}: a socket's path may be {LONGEST_PATH} bytes long; set api.socket to a shorter one",))
+        raise SettingsError(
+            (f"{path}: a socket's path may be {LONGEST_PATH} bytes long; set api.socket to a shorter one",)
+        )
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

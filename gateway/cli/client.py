@@ -19,9 +19,7 @@ class AskError(Exception):
         self.code = code
 
 
-def get(
-    path: str, *, socket: Path | None, state: Path | None, query: Mapping[str, object] | None = None
-) -> Any:
+def get(path: str, *, socket: Path | None, state: Path | None, query: Mapping[str, object] | None = None) -> Any:
     """Ask the gateway; end the command with a readable line when it cannot be asked or refuses."""
     given = {name: value for name, value in (query or {}).items() if value is not None}
     return _or_fail("GET", path, socket=socket, state=state, params=given)
@@ -44,7 +42,9 @@ def ask(method: str, path: str, *, socket: Path, timeout_s: float = 10.0, **more
         text = f"no gateway answers at {socket}: {fault}. Is it running? (`kvot run`, or --socket PATH)"
         raise AskError(exits.UNREACHABLE, text) from fault
     except httpx.HTTPError as fault:
-        raise AskError(exits.UNREACHABLE, f"the gateway at {socket} did not answer: {type(fault).__name__} {fault}") from fault
+        raise AskError(
+            exits.UNREACHABLE, f"the gateway at {socket} did not answer: {type(fault).__name__} {fault}"
+        ) from fault
     if answer.is_success:
         return answer.json() if answer.content and "json" in answer.headers.get("content-type", "") else None
     problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}

@@ -13,7 +13,9 @@ COLUMNS = ("exception_id", "severity", "state", "subject", "cause", "evidence", 
 
 @app.command("list")
 def list_exceptions(
-    state: Annotated[str | None, typer.Option(help="open, acked or resolved; without it all that is not resolved.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="open, acked or resolved; without it all that is not resolved.")
+    ] = None,
     socket: SocketOption = None,
     state_dir: StateOption = None,
     output: OutputOption = Output.TABLE,

@@ -9,12 +9,24 @@ from gateway.cli.exits import FAILURE
 from gateway.cli.output import Output, OutputOption, SocketOption, StateOption, show
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-COLUMNS = ("machine", "link.state", "level", "configured", "hold_reason", "open_jobs", "now.state", "now.why", "armed_by")
+COLUMNS = (
+    "machine",
+    "link.state",
+    "level",
+    "configured",
+    "hold_reason",
+    "open_jobs",
+    "now.state",
+    "now.why",
+    "armed_by",
+)
 Machine = Annotated[str, typer.Argument(help="Its name under machines: in kvot.yaml.")]
 
 
 @app.command("list")
-def list_machines(socket: SocketOption = None, state_dir: StateOption = None, output: OutputOption = Output.TABLE) -> None:
+def list_machines(
+    socket: SocketOption = None, state_dir: StateOption = None, output: OutputOption = Output.TABLE
+) -> None:
     """List all machines."""
     show(get("/api/v1/machines", socket=socket, state=state_dir)["items"], output, COLUMNS)
 
@@ -27,7 +39,10 @@ def show_machine(
     items = get("/api/v1/machines", socket=socket, state=state_dir)["items"]
     found = next((one for one in items if one["machine"] == machine), None)
     if found is None:
-        fail(FAILURE, f"no machine is called {machine!r}; there is {', '.join(one['machine'] for one in items) or 'none'}")
+        fail(
+            FAILURE,
+            f"no machine is called {machine!r}; there is {', '.join(one['machine'] for one in items) or 'none'}",
+        )
     show(found, output)
 
 

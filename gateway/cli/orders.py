@@ -51,6 +51,10 @@ def show_order(
     show(jobs, output, ("job_id", "machine", "state", "quantity", "good", "started_at", "ended_at"))
     if trace:
         for job in jobs:
-            show(job["commands"], output, ("kind", "attempt", "job_no", "endpoint", "intended_at", "settlement", "evidence"))
+            show(
+                job["commands"],
+                output,
+                ("kind", "attempt", "job_no", "endpoint", "intended_at", "settlement", "evidence"),
+            )
             history += job["history"]
         show(sorted(history, key=lambda event: str(event["at"])), output, ("at", "what", "who", "subject", "after"))

@@ -36,7 +36,9 @@ def shop(
 def opcua(
     context: typer.Context,
     config: ConfigOption = None,
-    name: Annotated[str | None, typer.Option(help="The machine's name under machines: (default: the only one).")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The machine's name under machines: (default: the only one).")
+    ] = None,
 ) -> None:
     """Simulate an OPC UA press with ISA-95 Job Control; its own options: `kvot simulate opcua -- --help`."""
     from simulators.press.__main__ import main  # noqa: PLC0415 - `--help` must not pay for it

@@ -24,7 +24,9 @@ def status(
             for one in machines
         ]
         answer["links"] = [f"{name} {link['state']} {link['reason']}".strip() for name, link in answer["links"].items()]
-        answer["outbox"] = [f"{one['destination']}: {one['pending']} pending, {one['dead']} dead" for one in answer["outbox"]]
+        answer["outbox"] = [
+            f"{one['destination']}: {one['pending']} pending, {one['dead']} dead" for one in answer["outbox"]
+        ]
     show(answer, output)
     if check and answer["exceptions_open"]:
         raise typer.Exit(exits.EXCEPTIONS_OPEN)

@@ -3,7 +3,8 @@
 import typer
 
 from gateway import __version__
-from gateway.cli import config, demo, exceptions, jobs, machines, orders, run, simulate, status
+from gateway.cli import config, exceptions, jobs, machines, orders, run, simulate, status
+from gateway.cli.demo.verb import demo
 
 app = typer.Typer(
     name="kvot",
@@ -22,7 +23,7 @@ def version() -> None:
 
 app.command()(run.run)
 app.command()(status.status)
-app.command()(demo.demo)
+app.command()(demo)
 app.add_typer(orders.app, name="orders", help="What was ordered and what became of it.")
 app.add_typer(jobs.app, name="jobs", help="What the machines make.")
 app.add_typer(machines.app, name="machines", help="Who may start what.")

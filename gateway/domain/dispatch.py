@@ -153,14 +153,14 @@ def decide(standing: Standing, look: Look, finding: Finding | None, ability: Abi
     """Name the one next step at a machine.
 
     `finding` is the machine's full answer about `subject(standing)`, read after `look`; None only
-    where there is no subject. Sending is the last resort: first doubts are settled, then the
-    machine is followed, then results are stored, then the next job is sent.
+    where there is no subject. Sending is the last resort: first a lost hand-over is written down, then
+    doubts are settled, then the machine is followed, then results are stored, then the next job is sent.
     """
+    if (lost := _lost_hand(standing, look)) is not None:
+        return lost
     if standing.command is not None:
         assert finding is not None
         return _settle(standing.command, look, finding, ability)
-    if (lost := _lost_hand(standing, look)) is not None:
-        return lost
     if standing.work is None:
         return Rest(why="no job")
     assert finding is not None
@@ -186,7 +186,7 @@ def _settle(command: OpenCommand, look: Look, finding: Finding, ability: Ability
     early = command.silent_s < ability.settle_s
     match command.kind:
         case CommandKind.LOAD | CommandKind.LOAD_START:
-            if finding.phase is not None:
+            if _knows(look, finding):
                 return settled(Settlement.ACCEPTED)
             if early:
                 return Rest(why="waiting until a late command would show")
@@ -197,9 +197,11 @@ def _settle(command: OpenCommand, look: Look, finding: Finding, ability: Ability
             if finding.phase in _MOVED:
                 return settled(Settlement.REFUSED)
             done = finding.phase is JobPhase.NOT_ALLOWED_TO_START
-        case CommandKind.CANCEL | CommandKind.CLEAR:
-            if command.kind is CommandKind.CANCEL and finding.phase in _MOVED:
+        case CommandKind.CANCEL:
+            if finding.phase in _MOVED:
                 return settled(Settlement.REFUSED)
+            done = finding.phase is None and _may_have_forgotten(command, look, ability) is None
+        case CommandKind.CLEAR:
             done = finding.phase is None
         case CommandKind.STOP | CommandKind.ABORT:
             done = finding.phase in {None, JobPhase.ENDED, JobPhase.ABORTED}
@@ -212,18 +214,29 @@ def _settle(command: OpenCommand, look: Look, finding: Finding, ability: Ability
 
 def _absent_or_doubt(command: OpenCommand, look: Look, finding: Finding, ability: Ability) -> Step:
     """Absence is proven only while the machine cannot have forgotten the job (R4)."""
-    if ability.clears_by_itself:
-        cause = "the machine may clear jobs by itself"
-    elif look.boot != command.boot and not ability.persistent:
-        cause = "the machine restarted since, and may have forgotten the job"
-    else:
+    cause = _may_have_forgotten(command, look, ability)
+    if cause is None:
         return Settle(command=command, settlement=Settlement.ABSENT, evidence=finding.evidence)
     return Doubt(
         job_id=command.job_id,
         cause=f"unclear whether the job was made: {cause}",
         evidence=f"{finding.evidence}; boot {look.boot}, at the intent {command.boot}",
-        actions=("not_made", "made"),
+        actions=("not_made", "made", "aborted"),
     )
+
+
+def _may_have_forgotten(command: OpenCommand, look: Look, ability: Ability) -> str | None:
+    """Say why the machine's silence on a job proves nothing, or None."""
+    if ability.clears_by_itself:
+        return "the machine may clear jobs by itself"
+    if look.boot != command.boot and not ability.persistent:
+        return "the machine restarted since, and may have forgotten the job"
+    return None
+
+
+def _knows(look: Look, finding: Finding) -> bool:
+    """Say whether the machine names the job, in its answer or in the list read just before it."""
+    return finding.phase is not None or any(job.job_id == finding.job_id and job.phase is not None for job in look.jobs)
 
 
 def _vanished(job_id: str, finding: Finding) -> Doubt:
@@ -248,7 +261,7 @@ def _lost_hand(standing: Standing, look: Look) -> HoldMachine | None:
 
 def _begin(standing: Standing, work: Work, look: Look, finding: Finding, ability: Ability) -> Step:
     """Send a released job down, as far as level and permits allow (R8)."""
-    if finding.phase is not None:
+    if _knows(look, finding):
         return Doubt(
             job_id=work.job_id,
             cause="the machine knows a job that was never sent",
@@ -305,7 +318,8 @@ def _accompany(standing: Standing, work: Work, look: Look, finding: Finding, abi
 
 def _ask_start(standing: Standing, work: Work, look: Look, phase: JobPhase, ability: Ability) -> Step:
     if phase is JobPhase.ALLOWED_TO_START:
-        if fallen(look.permits) is not None and CommandKind.WITHDRAW in ability.kinds:
+        may_write = standing.level is not Level.READ and work.refusals < REFUSALS
+        if fallen(look.permits) is not None and may_write and CommandKind.WITHDRAW in ability.kinds:
             return Send(kind=CommandKind.WITHDRAW, job_id=work.job_id)
         return Rest(why=f"job {work.job_id} waits for the machine to start it")
     if (held := work.held or standing.held) is not None:
@@ -327,4 +341,6 @@ def _clear(standing: Standing, work: Work, finding: Finding, ability: Ability) -
         return Cleared(job_id=work.job_id)  # its memory is its own affair
     if work.refusals >= REFUSALS:
         return Cleared(job_id=work.job_id)
+    if standing.held is not None:
+        return Rest(why=f"held: {standing.held}")
     return Send(kind=CommandKind.CLEAR, job_id=work.job_id)

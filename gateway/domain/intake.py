@@ -123,7 +123,10 @@ def _read_line(
     if line.fault is not None or order.fault is not None:
         return aside(f"{here}/{line.shop_line_id}", "not understood", line.fault or order.fault or "")
     values = _variables(line, order)
-    product = catalogue.range.find(line.skus, values["line"])
+    try:
+        product = catalogue.range.find(line.skus, values["line"])
+    except ExpressionFaultError as fault:
+        return aside(f"{here}/{line.shop_line_id}", "bad parameter", f"match: {fault}")
     if product is not None and not product.make:
         return plan(LineState.NOT_MADE, product.name, "not made here")
     if line.quantity == 0:

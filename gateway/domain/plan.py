@@ -40,19 +40,23 @@ class PlannedRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Runs to release now, and requirements that were remade too often: a person decides about those."""
+    """Runs to release now, and what a person decides about: remade too often, or of a family that is gone."""
 
     runs: tuple[PlannedRun, ...]
     too_often: tuple[Owed, ...]
+    homeless: tuple[Owed, ...]
 
 
 def plan(owed: Iterable[Owed], families: Mapping[str, Family], candidates: Mapping[str, Candidate]) -> Plan:
     """Collect what is owed into one run per family and set-up key and release it at once.
 
     A run goes to the family's usable machine with the least to do; where none is usable it goes to
-    the least loaded one and waits there. What was remade more than `remake_limit` times is left out.
+    the least loaded one and waits there. What was remade more than `remake_limit` times is left out,
+    and so is what was taken for a family that the configuration no longer has.
     """
-    everything = sorted(owed, key=lambda one: (one.family, one.setup_key, one.promise_at, one.requirement_id))
+    ordered = sorted(owed, key=lambda one: (one.family, one.setup_key, one.promise_at, one.requirement_id))
+    homeless = tuple(one for one in ordered if one.family not in families)
+    everything = [one for one in ordered if one.family in families]
     too_often = tuple(one for one in everything if one.remakes > families[one.family].remake_limit)
     load = {name: candidate.load for name, candidate in candidates.items()}
     runs: list[PlannedRun] = []
@@ -65,7 +69,7 @@ def plan(owed: Iterable[Owed], families: Mapping[str, Family], candidates: Mappi
         )
         load[machine] += sum(one.quantity for one in members)
         runs.append(PlannedRun(family=family, setup_key=setup_key, machine=machine, owed=members))
-    return Plan(runs=tuple(runs), too_often=too_often)
+    return Plan(runs=tuple(runs), too_often=too_often, homeless=homeless)
 
 
 def cycles(pieces: int, pieces_per_cycle: int) -> int:

@@ -22,6 +22,7 @@ MAX_SOURCE: Final = 1000
 MAX_MACROS: Final = 2
 MAX_TEXT: Final = 4096
 MAX_ITEMS: Final = 100
+MAX_LIST_TEXT: Final = 10_000  # characters of a list as a whole, because a list expression multiplies them
 MAX_KEYS: Final = 500
 MAX_DEPTH: Final = 6
 MAX_TRIED: Final = 3  # options tried in every combination of kinds
@@ -256,7 +257,21 @@ def _bounded(value: object, name: str, depth: int = 0) -> object:
         raise ExpressionFaultError(f"{name} is nested too deep")
     if isinstance(value, Mapping):
         return {str(key): _bounded(item, f"{name}.{key}", depth + 1) for key, item in value.items()}
-    return [_bounded(item, name, depth + 1) for item in value]
+    items = [_bounded(item, name, depth + 1) for item in value]
+    if _characters(items) > MAX_LIST_TEXT:
+        raise ExpressionFaultError(f"{name} has more than {MAX_LIST_TEXT} characters")
+    return items
+
+
+def _characters(value: object) -> int:
+    match value:
+        case str():
+            return len(value)
+        case dict():
+            return sum(len(key) + _characters(item) for key, item in value.items())
+        case list():
+            return sum(_characters(item) for item in value)
+    return 1
 
 
 def _typed(value: object, result: tuple[type, ...]) -> Scalar:

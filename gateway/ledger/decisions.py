@@ -51,9 +51,13 @@ def _not_made(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
         return
     match state := _state(tx, job_id):
         case JobState.RELEASED:
-            jobs.move_job(tx, job_id, seen=state, state=JobState.CANCELLED, who=who, evidence="not made, says a person", now=now)
+            jobs.move_job(
+                tx, job_id, seen=state, state=JobState.CANCELLED, who=who, evidence="not made, says a person", now=now
+            )
         case JobState.ACCEPTED | JobState.RUNNING | JobState.INTERRUPTED:
-            finding = Finding(job_id=job_id, phase=JobPhase.ABORTED, evidence=f"not made, says {who}", produced=0, good=0)
+            finding = Finding(
+                job_id=job_id, phase=JobPhase.ABORTED, evidence=f"not made, says {who}", produced=0, good=0
+            )
             jobs.conclude(tx, job_id, state=JobState.ABORTED, finding=finding, who=who, now=now)
             _let_requirements_go(tx, job_id)
             exceptions.settle(tx, subject=f"job:{job_id}", at=now)
@@ -143,5 +147,3 @@ def _close_requirement(tx: Tx, requirement_id: int, *, now: datetime) -> None:
     need = row(tx, "SELECT line_id FROM requirements WHERE requirement_id = :id", id=requirement_id)
     assert need is not None
     close_line(tx, need["line_id"], state=LineState.CANCELLED, reason="closed by a person", now=now)
-
-

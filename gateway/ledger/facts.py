@@ -17,7 +17,9 @@ def post(tx: Tx, type_: str, *, at: datetime, **fields: object) -> int:
     area = type_.partition(".")[0]
     subject = f"{area}:{fields.get(f'{area}_id', fields.get(area, ''))}"
     body = {name: value for name, value in fields.items() if value is not None}
-    return outbox.post(tx, destination=MQTT, subject=subject, body={"type": type_, "t": milliseconds(at), **body}, at=at)
+    return outbox.post(
+        tx, destination=MQTT, subject=subject, body={"type": type_, "t": milliseconds(at), **body}, at=at
+    )
 
 
 def milliseconds(at: datetime) -> int:

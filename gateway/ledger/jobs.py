@@ -48,9 +48,7 @@ class Wire:
     boot: str
 
 
-def move_job(
-    tx: Tx, job_id: str, *, seen: JobState, state: JobState, who: str, evidence: str, now: datetime
-) -> None:
+def move_job(tx: Tx, job_id: str, *, seen: JobState, state: JobState, who: str, evidence: str, now: datetime) -> None:
     """Move a job from the state it was seen in, and all that hangs on it: lines, run, facts.
 
     Raise `IllegalTransitionError` when the job is not there any more or the model has no such move.
@@ -146,9 +144,7 @@ def intend(tx: Tx, job_id: str, kind: CommandKind, wire: Wire, *, now: datetime)
     )
 
 
-def settle(
-    tx: Tx, command_id: int, settlement: Settlement, *, evidence: str, now: datetime, who: str = "kvot"
-) -> None:
+def settle(tx: Tx, command_id: int, settlement: Settlement, *, evidence: str, now: datetime, who: str = "kvot") -> None:
     """Write down how a command ended, and in the same transaction what that means for its job (R5).
 
     Where a person's word settles it, the caller moves the job: the person also says what became of it.
@@ -251,7 +247,9 @@ def conclude(tx: Tx, job_id: str, *, state: JobState, finding: Finding, who: str
 
 def cleared(tx: Tx, job_id: str, *, now: datetime) -> None:
     """Write down that the machine has forgotten a job whose result is stored."""
-    change(tx, "UPDATE jobs SET cleared_at = :at WHERE job_id = :job AND cleared_at IS NULL", at=to_text(now), job=job_id)
+    change(
+        tx, "UPDATE jobs SET cleared_at = :at WHERE job_id = :job AND cleared_at IS NULL", at=to_text(now), job=job_id
+    )
 
 
 def hold_job(tx: Tx, job_id: str, *, reason: str | None) -> None:
@@ -325,7 +323,12 @@ def _allocate(tx: Tx, job_id: str, good: int) -> None:
             job=job_id,
             need=share["requirement_id"],
         )
-        change(tx, "UPDATE requirements SET good = good + :good WHERE requirement_id = :need", good=given, need=share["requirement_id"])
+        change(
+            tx,
+            "UPDATE requirements SET good = good + :good WHERE requirement_id = :need",
+            good=given,
+            need=share["requirement_id"],
+        )
         _finish_line(tx, share["line_id"])
 
 
@@ -364,7 +367,9 @@ def _labels(tx: Tx, job_id: str) -> dict[str, str | tuple[str, ...]]:
 
 def _job_no(tx: Tx, machine: str, job_id: str) -> int:
     """Give the job's number at this machine: the same for the same pair, rising, never used again."""
-    known = row(tx, "SELECT job_no FROM job_numbers WHERE machine = :machine AND job_id = :job", machine=machine, job=job_id)
+    known = row(
+        tx, "SELECT job_no FROM job_numbers WHERE machine = :machine AND job_id = :job", machine=machine, job=job_id
+    )
     if known is not None:
         return int(known["job_no"])
     number = next_number(tx, f"job_no:{machine}")

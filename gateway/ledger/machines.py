@@ -21,14 +21,21 @@ _LAPSED = "arming lapsed"
 
 def enrol(tx: Tx, machine: str) -> None:
     """Make sure a configured machine has its row: level `read` until somebody arms it."""
-    change(tx, "INSERT INTO machine_facts (machine, level) VALUES (:machine, 'read') ON CONFLICT DO NOTHING", machine=machine)
+    change(
+        tx,
+        "INSERT INTO machine_facts (machine, level) VALUES (:machine, 'read') ON CONFLICT DO NOTHING",
+        machine=machine,
+    )
 
 
 def arming(tx: Tx, machine: str) -> Arming:
     """Give the level that was put in force, by whom and for which identity and profile."""
     known = _facts(tx, machine)
     return Arming(
-        level=Level(known["level"]), armed_by=known["armed_by"], identity=known["identity"], profile=known["armed_profile"]
+        level=Level(known["level"]),
+        armed_by=known["armed_by"],
+        identity=known["identity"],
+        profile=known["armed_profile"],
     )
 
 
@@ -59,17 +66,31 @@ def lapse(tx: Tx, machine: str, *, reason: str, now: datetime) -> None:
     """End an arming that no longer holds, and call a person."""
     disarm(tx, machine, who="kvot", now=now, reason=reason)
     open_exception(
-        tx, subject=f"machine:{machine}", cause=_LAPSED, evidence={"text": reason}, actions=("close",), severity="stop", at=now
+        tx,
+        subject=f"machine:{machine}",
+        cause=_LAPSED,
+        evidence={"text": reason},
+        actions=("close",),
+        severity="stop",
+        at=now,
     )
 
 
 def hold(tx: Tx, machine: str, *, reason: str, who: str, now: datetime) -> None:
     """Send nothing more to a machine until it is handed over again (armed)."""
-    change(tx, "UPDATE machine_facts SET hold_reason = :reason WHERE machine = :machine", reason=reason, machine=machine)
+    change(
+        tx, "UPDATE machine_facts SET hold_reason = :reason WHERE machine = :machine", reason=reason, machine=machine
+    )
     _tell(tx, machine, "held", who=who, now=now, reason=reason)
     if who == "kvot":
         open_exception(
-            tx, subject=f"machine:{machine}", cause="held", evidence={"text": reason}, actions=("close",), severity="stop", at=now
+            tx,
+            subject=f"machine:{machine}",
+            cause="held",
+            evidence={"text": reason},
+            actions=("close",),
+            severity="stop",
+            at=now,
         )
 
 

@@ -312,8 +312,7 @@ def _revise(tx: Tx, order_id: int, reading: Reading, digest: str, *, revision: i
     )
     _keep_personal(tx, order_id, reading, now=now)
     lines = {
-        line["shop_line_id"]: line
-        for line in rows(tx, "SELECT * FROM order_lines WHERE order_id = :id", id=order_id)
+        line["shop_line_id"]: line for line in rows(tx, "SELECT * FROM order_lines WHERE order_id = :id", id=order_id)
     }
     for plan in reading.plans:
         line = lines.pop(plan.line.shop_line_id, None)
@@ -325,9 +324,7 @@ def _revise(tx: Tx, order_id: int, reading: Reading, digest: str, *, revision: i
         _withdraw_line(tx, order_id, line, "removed from the order", now=now)
 
 
-def _revise_line(
-    tx: Tx, order_id: int, line: RowMapping, plan: LinePlan, reading: Reading, *, now: datetime
-) -> None:
+def _revise_line(tx: Tx, order_id: int, line: RowMapping, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
     seen = LineState(line["state"])
     if seen in _PASSED_OVER:
         return
@@ -346,9 +343,7 @@ def _revise_line(
         _changed_too_late(tx, order_id, line, f"the shop now says {plan.line.quantity} of {plan.line.name!r}", now=now)
 
 
-def _reread_line(
-    tx: Tx, line: RowMapping, seen: LineState, plan: LinePlan, reading: Reading, *, now: datetime
-) -> None:
+def _reread_line(tx: Tx, line: RowMapping, seen: LineState, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
     """Read a line again that was not due or not understood; a late payment gets a new promise."""
     line_id = line["line_id"]
     if plan.state is seen:
@@ -417,4 +412,6 @@ def _changed_too_late(tx: Tx, order_id: int, line: RowMapping, reason: str, *, n
 
 
 def _json(value: Mapping[str, object] | Sequence[str]) -> str:
-    return orjson.dumps(dict(value) if isinstance(value, Mapping) else list(value), option=orjson.OPT_SORT_KEYS).decode()
+    return orjson.dumps(
+        dict(value) if isinstance(value, Mapping) else list(value), option=orjson.OPT_SORT_KEYS
+    ).decode()

@@ -56,20 +56,28 @@ def loads(tx: Tx) -> dict[str, int]:
 def release(tx: Tx, plan: Plan, *, site: str, epoch: int, now: datetime) -> int:
     """Write down a plan: runs with their jobs, released; give the number of jobs."""
     for need in plan.too_often:
-        change(
-            tx,
-            "UPDATE requirements SET hold_reason = 'remade too often' WHERE requirement_id = :id",
-            id=need.requirement_id,
-        )
-        open_exception(
-            tx,
-            subject=f"requirement:{need.requirement_id}",
-            cause="remade too often",
-            evidence={"remakes": need.remakes, "lacking": need.quantity},
-            actions=("retry", "close"),
-            at=now,
-        )
+        _hold(tx, need, cause="remade too often", now=now)
+    for need in plan.homeless:
+        _hold(tx, need, cause="its family is not configured", now=now)
     return sum(_release_run(tx, run, site=site, epoch=epoch, now=now) for run in plan.runs)
+
+
+def _hold(tx: Tx, need: Owed, *, cause: str, now: datetime) -> None:
+    """Leave a requirement to a person."""
+    change(
+        tx,
+        "UPDATE requirements SET hold_reason = :cause WHERE requirement_id = :id",
+        cause=cause,
+        id=need.requirement_id,
+    )
+    open_exception(
+        tx,
+        subject=f"requirement:{need.requirement_id}",
+        cause=cause,
+        evidence={"family": need.family, "remakes": need.remakes, "lacking": need.quantity},
+        actions=("retry", "close"),
+        at=now,
+    )
 
 
 def _release_run(tx: Tx, run: PlannedRun, *, site: str, epoch: int, now: datetime) -> int:

@@ -9,9 +9,7 @@ from gateway.ledger.database import Tx
 from gateway.ledger.sql import change, row, rows
 
 
-def move_run(
-    tx: Tx, run_id: int, seen: RunState, state: RunState, *, family: str, machine: str, now: datetime
-) -> None:
+def move_run(tx: Tx, run_id: int, seen: RunState, state: RunState, *, family: str, machine: str, now: datetime) -> None:
     """Move a run and tell it; raise `IllegalTransitionError` when it is not in the state it was seen in."""
     moved = change(
         tx,
@@ -23,7 +21,13 @@ def move_run(
     if moved != 1:
         raise IllegalTransitionError(f"run {run_id} is not {seen}")
     events.record(
-        tx, what=f"run.{state}", who="kvot", subject=f"run:{run_id}", at=now, before={"state": seen}, after={"state": state}
+        tx,
+        what=f"run.{state}",
+        who="kvot",
+        subject=f"run:{run_id}",
+        at=now,
+        before={"state": seen},
+        after={"state": state},
     )
     facts.post(tx, f"run.{state}", at=now, run_id=run_id, family=family, machine=machine)
 

@@ -24,7 +24,7 @@ _JOB = (
 
 
 def counts(tx: Tx) -> View:
-    """Count orders, lines, jobs and runs by state, and what the world has yet to hear."""
+    """Count orders, lines, jobs and runs by state, what the world has yet to hear, and all it was ever told."""
     return {
         "orders": _orders_by_state(tx),
         "lines": _by_state(tx, "order_lines"),
@@ -34,6 +34,10 @@ def counts(tx: Tx) -> View:
             {"destination": name, "pending": pending, "dead": dead, "oldest": oldest}
             for name, pending, dead, oldest in outbox.counts(tx)
         ],
+        "posted": {
+            one["name"].removeprefix("outbox:"): one["value"]
+            for one in rows(tx, "SELECT name, value FROM counters WHERE name LIKE 'outbox:%' ORDER BY name")
+        },
     }
 
 
@@ -41,7 +45,9 @@ def list_orders(tx: Tx, *, state: str | None = None, after: int = 0, limit: int 
     """List orders by id, each with its derived state and lines; `after` is the last id of the page before."""
     found: list[View] = []
     while len(found) < limit:
-        page = rows(tx, f"{_ORDER} WHERE o.order_id > :after ORDER BY o.order_id LIMIT :limit", after=after, limit=limit)
+        page = rows(
+            tx, f"{_ORDER} WHERE o.order_id > :after ORDER BY o.order_id LIMIT :limit", after=after, limit=limit
+        )
         if not page:
             break
         after = page[-1]["order_id"]
@@ -62,7 +68,9 @@ def show_order(tx: Tx, order_id: int) -> View | None:
     return view
 
 
-def list_jobs(tx: Tx, *, state: str | None = None, machine: str | None = None, after: str = "", limit: int = PAGE) -> list[View]:
+def list_jobs(
+    tx: Tx, *, state: str | None = None, machine: str | None = None, after: str = "", limit: int = PAGE
+) -> list[View]:
     """List jobs in the order they were made, with their results."""
     found = rows(
         tx,

@@ -93,7 +93,7 @@ class Writer:
             self._tx.begin()
             outcome = self._look(ask)
             engine.abandon(self._tx)
-        except (SQLAlchemyError, _LostError) as error:
+        except Exception as error:  # noqa: BLE001 - nobody may be left waiting, whatever went wrong
             outcome = self._lose([ask], error)[0]
         self.deliver([outcome], [])
 
@@ -109,7 +109,7 @@ class Writer:
                 taken.append(ask)
                 outcomes.append(self._run(ask, bells) if ask.writes else self._look(ask))
             self._commit()
-        except (SQLAlchemyError, LedgerError, _LostError) as error:
+        except Exception as error:  # noqa: BLE001 - nobody may be left waiting, whatever went wrong
             bells.clear()
             outcomes = self._lose(taken, error)
         self.deliver(outcomes, bells)
@@ -185,7 +185,7 @@ class Writer:
         except SQLAlchemyError as worse:
             self.fault = self.fault or f"a group could not be rolled back: {worse}"
         text = self.fault or f"nothing was written: {error}"
-        return [Outcome(ask=ask, error=LedgerError(text)) for ask in asks]
+        return [Outcome(ask=ask, error=_caused(LedgerError(text), error)) for ask in asks]
 
 
 def _to_nobody(outcomes: list[Outcome], bells: list[str]) -> None:
@@ -203,6 +203,11 @@ def _undo(savepoint: NestedTransaction, error: BaseException) -> None:
         savepoint.rollback()
     except SQLAlchemyError as lost:
         raise _LostError(f"the group was rolled back: {error}") from lost
+
+
+def _caused(error: LedgerError, cause: Exception) -> LedgerError:
+    error.__cause__ = cause
+    return error
 
 
 def _deliverable(error: BaseException) -> BaseException:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 from drivers.base import Scalar
 from drivers.profile import Profile
-from gateway.domain.products import Family, Product, Range, Step
-from gateway.expressions import MissingValueError, compile_expression
+from gateway.domain.products import ExpressionFaultError, Family, Product, Range, Step
+from gateway.expressions import compile_expression
 from gateway.settings.check import result_of
 from gateway.settings.models import ProductSettings, Sections, StepSettings
 
@@ -48,13 +48,13 @@ def _step(sections: Sections, profiles: Mapping[str, Profile], step: StepSetting
 
 
 def _condition(source: str) -> Callable[[Mapping[str, object]], bool]:
-    """Compile a `match:`; a line without the value it asks for does not match."""
+    """Compile a `match:`; a line whose values it cannot be computed with does not match, and shows as unknown."""
     expression = compile_expression(source, result=bool)
 
     def matches(variables: Mapping[str, object]) -> bool:
         try:
             value: Scalar = expression(variables)
-        except MissingValueError:
+        except ExpressionFaultError:
             return False
         return value is True
 

@@ -39,9 +39,16 @@ class Scene:
     profiles: Mapping[str, Profile]
 
     def profile_of(self, machine: str) -> Profile | None:
-        """Give a machine's type, or None where machine or type are faulty themselves."""
-        settings = self.sections.machines.get(machine)
-        return self.profiles.get(settings.profile) if settings else None
+        """Give a machine's type, or None where it is unknown or faulty itself."""
+        node = self.tree.find(("machines", machine, "profile"))
+        return self.profiles.get(node.value) if node is not None and isinstance(node.value, str) else None
+
+    def machines_of(self, family: str) -> Iterator[str]:
+        """Give the names of the machines that a family lists."""
+        for path in _listed(self.tree, ("families", family, "machines")):
+            node = self.tree.find(path)
+            if node is not None and isinstance(node.value, str):
+                yield node.value
 
 
 def faults(scene: Scene) -> Iterator[Remark]:
@@ -173,8 +180,7 @@ def _step(scene: Scene, step: StepSettings, here: Path) -> Iterator[Remark]:
 
 def _recipes(scene: Scene, step: StepSettings) -> Iterator[tuple[str, Recipe | None]]:
     """Give the recipe on each machine of the step's family that could be read; None where it is not known."""
-    family = scene.sections.families.get(step.family)
-    for machine in family.machines if family else ():
+    for machine in scene.machines_of(step.family):
         profile = scene.profile_of(machine)
         if profile is not None:
             yield machine, profile.recipes.get(step.recipe)
@@ -234,4 +240,3 @@ def _twice(values: Mapping[str, str], same: Callable[[str], str] = str.lower) ->
         if same(value) in first:
             yield name, first[same(value)]
         first.setdefault(same(value), name)
-

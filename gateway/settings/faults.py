@@ -76,8 +76,8 @@ def meant(word: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
-        return f"; did you mean '{near[0]}'?"
+        return f"; did you mean '{shown(near[0])}'?"
     if not names:
         return ""
-    listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")  # noqa: PLR2004
+    listed = ", ".join(shown(name) for name in names[:20]) + (", ..." if len(names) > 20 else "")  # noqa: PLR2004
     return f"; known: {listed}"

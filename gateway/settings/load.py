@@ -241,9 +241,21 @@ def _profile_file(name: str, home: Path) -> Path | None:
 def _profile_folders(home: Path) -> Iterator[Path]:
     """Give the folders of machine types: the configuration's own, then the shipped set."""
     yield home / "machines"
+    yield from (folder / "machines" for folder in _shipped_folders())
+
+
+def shipped(name: str) -> Path:
+    """Find a file of the shipped configuration; raise `FileNotFoundError` when this copy has none of that name."""
+    for folder in _shipped_folders():
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"this copy of Kvot has no {name} in its configuration")
+
+
+def _shipped_folders() -> tuple[Path, Path]:
+    """Give where the shipped configuration lies: in an installed package, in a source tree."""
     gateway = Path(str(importlib.resources.files("gateway")))
-    yield gateway / "shipped" / "config" / "machines"
-    yield gateway.parent / "config" / "machines"
+    return gateway / "shipped" / "config", gateway.parent / "config"
 
 
 def _profile_names(names: Mapping[str, frozenset[str]], home: Path) -> set[str]:

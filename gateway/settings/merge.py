@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.settings.faults import Fault, Place, path_text, shown
-from gateway.settings.source import Entry, Node, read_text
+from gateway.settings.source import Entry, Node, is_text, read_text
 
 _KEYS: Final = re.compile(r'("[^"]*"|[^".=]+)(?:\.|$)')
 
@@ -20,9 +20,9 @@ def merge(base: Node, over: Node, *, wins: bool) -> tuple[Node, tuple[Fault, ...
 def override(base: Node, setting: str) -> tuple[Node, tuple[Fault, ...]]:
     """Apply one `a.b=value` of the command line; keys with dots stand in double quotes."""
     place = Place(file=f"--set {shown(setting)}", line=1, column=1)
-    keys_text, equals, value_text = setting.partition("=") if '"' not in setting else _split_quoted(setting)
+    keys_text, equals, value_text = _split(setting)
     keys = [key.strip('"') for key in _KEYS.findall(keys_text)]
-    if not equals or not keys or _KEYS.sub("", keys_text):
+    if not equals or not keys or _KEYS.sub("", keys_text) or not is_text(setting):
         return base, (Fault(place=place, path="", text="must look like section.key=value"),)
     value, faults = read_text(value_text, place.file)
     if value is None or faults:
@@ -34,7 +34,7 @@ def override(base: Node, setting: str) -> tuple[Node, tuple[Fault, ...]]:
     return merge(base, value, wins=True)
 
 
-def _split_quoted(setting: str) -> tuple[str, str, str]:
+def _split(setting: str) -> tuple[str, str, str]:
     """Part keys from value at the first `=` that stands outside double quotes."""
     quoted = False
     for number, char in enumerate(setting):

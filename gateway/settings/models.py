@@ -317,7 +317,7 @@ class Sections(Model):
     ledger: LedgerSettings = LedgerSettings()
     """How durable facts are written."""
     api: ApiSettings = ApiSettings()
-    """Where the command line reaches the gateway."""
+    """The gateway's own interface."""
     mqtt: MqttSettings | None = None
     """The broker; without this section nothing is published."""
     shops: Mapping[Name, ShopSettings] = Field(default_factory=dict)

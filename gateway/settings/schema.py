@@ -28,13 +28,14 @@ def schema_text(kind: str) -> str:
 
 
 def _plain(part: Any) -> Any:
-    """Leave out the titles that only repeat a key."""
+    """Leave out the titles that only repeat a key, and refuse names that fit no pattern."""
     if isinstance(part, dict):
-        return {
+        plain = {
             key: _properties(value) if key == "properties" else _plain(value)
             for key, value in part.items()
             if key != "title"
         }
+        return {**plain, "additionalProperties": False} if "patternProperties" in plain else plain
     return [_plain(item) for item in part] if isinstance(part, list) else part
 
 

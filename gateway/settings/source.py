@@ -112,6 +112,8 @@ def read_file(file: Path) -> tuple[Node | None, tuple[Fault, ...]]:
 
 def read_text(text: str, file: str) -> tuple[Node | None, tuple[Fault, ...]]:
     """Read a YAML text into a tree and the faults found; an empty text is an empty mapping."""
+    if not is_text(text):
+        return None, (Fault(place=Place(file=file, line=1, column=1), path="", text="has characters that are no text"),)
     composer = _Composer(text, file)
     try:
         node = composer.document()
@@ -123,6 +125,15 @@ def read_text(text: str, file: str) -> tuple[Node | None, tuple[Fault, ...]]:
         place = Place(file=file, line=1, column=1)
         return None, (*composer.faults, Fault(place=place, path="", text=f"not YAML: {shown(error)}"))
     return node, tuple(composer.faults)
+
+
+def is_text(value: str) -> bool:
+    """Say whether a text can be written down: halves of surrogate pairs cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _StopError(Exception):

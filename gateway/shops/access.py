@@ -37,7 +37,10 @@ class ShopAccess:
 
     def __post_init__(self) -> None:
         """Refuse what would lose orders or send a secret astray."""
+        if not self.url.isascii() or any(letter <= " " for letter in self.url):
+            raise ValueError("url must be plain ASCII without blanks, other letters percent-encoded")
         parts = urlsplit(self.url)
+        _ = parts.port  # raises when it is no port
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("url must be http:// or https:// and name a host")
         if parts.username or parts.password or parts.query or parts.fragment:

@@ -15,7 +15,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
-from gateway.errors import ShopError
+from gateway.errors import ShopError, ShopRefusedError
 from gateway.shops.access import ShopAccess
 from gateway.shops.auth import Basic, Pairs, Signer, encode_query, signer_for
 from gateway.shops.strict_json import JsonFaultError, parse
@@ -33,6 +33,7 @@ _REFUSED = {
 }
 _PASSING = frozenset({502, 504})
 _BUSY = frozenset({429, 503})
+_FOR_GOOD = frozenset({400, 404, 409, 410, 422})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +76,10 @@ class Exchange:
         return await self._ask("GET", path, query, signed=signed, also=also)
 
     async def put(self, path: str, body: Mapping[str, object]) -> Answer:
-        """Write once; whether and when to write again is the caller's business."""
+        """Write once; whether and when to write again is the caller's business.
+
+        Raises `ShopRefusedError` when the shop understood and will never do it.
+        """
         return await self._ask("PUT", path, (), body=body)
 
     async def _ask(
@@ -119,12 +123,11 @@ class Exchange:
         headers: Mapping[str, str] = {}
         if signed:
             headers, query = self._signer.sign(method=method, url=url, query=query, unix_s=unix_s)
-        request = self._client.build_request(
-            method, f"{url}?{encode_query(query)}" if query else url, headers=headers, json=body
-        )
+        address = f"{url}?{encode_query(query)}" if query else url
         what = f"{self._access.name}: {method} {path}"
         began = self._access.monotonic()
         try:
+            request = self._client.build_request(method, address, headers=headers, json=body)
             async with asyncio.timeout(self._access.timeout_s):
                 raw = await _exchange(self._client, request, what)
         except (TimeoutError, httpx.TimeoutException):
@@ -141,7 +144,7 @@ class Exchange:
     def _judge(self, method: str, path: str, raw: "_Raw", also: Collection[int]) -> Answer:
         what = f"{self._access.name}: {method} {path}"
         if not (raw.status in also or httpx.codes.is_success(raw.status)):
-            raise _refusal(what, raw)
+            raise _refusal(what, raw, writing=method != "GET")
         kind = raw.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
             raise ShopError(f"{what} answered {raw.status} with {_plain(kind) or 'no content type'} instead of JSON")
@@ -212,7 +215,7 @@ async def _read(response: httpx.Response, what: str) -> bytes:
     return bytes(body)
 
 
-def _refusal(what: str, raw: _Raw) -> ShopError:
+def _refusal(what: str, raw: _Raw, *, writing: bool) -> ShopError:
     if httpx.codes.is_redirect(raw.status):
         target = re.match(r"https?://[\w.:\[\]-]+", raw.headers.get("location", ""))
         return ShopError(
@@ -224,6 +227,9 @@ def _refusal(what: str, raw: _Raw) -> ShopError:
     text = f"{what} answered {raw.status}" + (f" {code}" if code else "") + (f": {why}" if why else "")
     if raw.status in _PASSING:
         return _PassingError(text)
+    # Without a code, or with this one, it is the address that is wrong: that is about all orders.
+    if writing and raw.status in _FOR_GOOD and code not in {"", "rest_no_route"}:
+        return ShopRefusedError(text)
     return ShopError(text, retry_after_s=_retry_after_s(raw) if raw.status in _BUSY else None)
 
 

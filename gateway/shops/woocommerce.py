@@ -9,7 +9,7 @@ from itertools import pairwise
 from urllib.parse import urlsplit
 
 from gateway.domain.orders import ShopOrder
-from gateway.errors import ShopError
+from gateway.errors import ShopError, ShopRefusedError
 from gateway.shops.access import ShopAccess
 from gateway.shops.base import Batch, Shop
 from gateway.shops.fields import parse_utc
@@ -94,10 +94,13 @@ class WooCommerce:
             raise ShopError(f"{self._access.name}: {PAGES_MAX} pages of changes lie ahead of the shop's own clock")
 
     async def write_status(self, shop_order_id: str, values: Mapping[str, str]) -> None:
-        """Set metadata of the order by key, and see in the answer that it is there."""
+        """Set metadata of the order by key, and see in the answer that it is there.
+
+        Raises `ShopRefusedError` for an order the shop does not have (any more).
+        """
         what = f"{self._access.name}: order {shop_order_id[:40]}"
         if not re.fullmatch(r"[1-9][0-9]{0,17}", shop_order_id):
-            raise ShopError(f"{what} has no id the shop would know")
+            raise ShopRefusedError(f"{what} has no id the shop would know")
         meta = [{"key": key, "value": value} for key, value in values.items()]
         answer = await self._exchange.put(f"{ORDERS}/{shop_order_id}", {"meta_data": meta})
         tree = answer.tree if isinstance(answer.tree, dict) else {}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, NoReturn
 
 from gateway.clock import Clock
@@ -55,7 +56,7 @@ async def intake(source: Intake, shop: Shop, *, ledger: Ledger, board: Board, cl
             continue
         except RefusedError as fault:  # another site answers under this shop's name: nothing is taken from it
             link.down(fault)
-            await ledger.write(lambda tx, text=str(fault): _another_site(tx, source.shop, text, clock))
+            await ledger.write(partial(_another_site, shop=source.shop, text=str(fault), clock=clock))
             await clock.sleep(backoff.most_s)
             continue
         link.up()
@@ -88,12 +89,12 @@ async def pull_once(source: Intake, shop: Shop, *, ledger: Ledger, clock: Clock,
     cursor = await ledger.read(lambda tx: cursors.get(tx, f"shop:{source.shop}"))
     assert cursor is not None
     async for batch in shop.pull(cursor):
-        taken = await ledger.write(lambda tx, batch=batch: store(tx, source, batch, clock=clock))
+        taken = await ledger.write(partial(store, source=source, batch=batch, clock=clock))
         if new := taken.count(Taken.NEW):
             log.info("orders taken", new=new, changed=taken.count(Taken.CHANGED))
 
 
-def store(tx: Tx, source: Intake, batch: Batch, *, clock: Clock) -> list[Taken]:
+def store(tx: Tx, *, source: Intake, batch: Batch, clock: Clock) -> list[Taken]:
     """Store a batch and its cursor in one transaction."""
     taken = [take(tx, source.reading(order), now=clock.now()) for order in batch.orders]
     cursors.put(tx, f"shop:{source.shop}", batch.cursor, clock.now())
@@ -110,7 +111,7 @@ async def read_again(source: Intake, *, ledger: Ledger, clock: Clock) -> None:
     await ledger.write(again)
 
 
-def _another_site(tx: Tx, shop: str, text: str, clock: Clock) -> None:
+def _another_site(tx: Tx, *, shop: str, text: str, clock: Clock) -> None:
     open_exception(
         tx,
         subject=f"shop:{shop}",

@@ -30,6 +30,15 @@ class LinkState:
             return
         lasted_s = round(self._clock.monotonic() - self._since_s, 1)
         state = "up" if up else "down"
-        self._log.log(20 if up else 30, f"link {state}", link=self._name, before_s=lasted_s, failures=self._failures, reason=reason)
+        self._log.log(
+            20 if up else 30,
+            f"link {state}",
+            link=self._name,
+            before_s=lasted_s,
+            failures=self._failures,
+            reason=reason,
+        )
         self._up, self._since_s, self._failures = up, self._clock.monotonic(), 0
-        self._board.put(("link", self._name), {"state": state, "since": milliseconds(self._clock.now()), "reason": reason})
+        self._board.put(
+            ("link", self._name), {"state": state, "since": milliseconds(self._clock.now()), "reason": reason}
+        )

@@ -1,5 +1,6 @@
 """Ledger -> shop: what became of each order, in order, each change once, never dropped."""
 
+from functools import partial
 from typing import Any, NoReturn
 
 from gateway.clock import Clock
@@ -31,16 +32,16 @@ async def report(name: str, shop: Shop, *, ledger: Ledger, board: Board, clock: 
             try:
                 await shop.write_status(fact.body["shop_order_id"], fact.body["values"])
             except ShopRefusedError as fault:
-                await ledger.write(lambda tx, fact=fact, text=str(fault): _give_up(tx, fact, text, clock))
+                await ledger.write(partial(_give_up, fact=fact, error=str(fault), clock=clock))
             except ShopError as fault:
                 link.down(fault)
-                await ledger.write(lambda tx, fact=fact, text=str(fault): _try_again(tx, fact, text, clock))
+                await ledger.write(partial(_try_again, fact=fact, error=str(fault), clock=clock))
                 await clock.sleep(backoff.wait_s(fault.retry_after_s or 0.0))
                 break
             else:
                 link.up()
                 backoff.reset()
-                await ledger.write(lambda tx, seq=fact.seq: outbox.delivered(tx, destination, [seq]))
+                await ledger.write(partial(outbox.delivered, destination=destination, seqs=[fact.seq]))
 
 
 async def drain(destination: str, *, ledger: Ledger, clock: Clock) -> NoReturn:
@@ -53,12 +54,12 @@ async def drain(destination: str, *, ledger: Ledger, clock: Clock) -> NoReturn:
             await ledger.changed(f"outbox:{destination}", timeout_s=IDLE_S)
 
 
-def _try_again(tx: Tx, fact: Fact, error: str, clock: Clock) -> None:
+def _try_again(tx: Tx, *, fact: Fact, error: str, clock: Clock) -> None:
     """Note a failed write; it stays first in line."""
     outbox.failed(tx, fact.destination, fact.seq, error=error, not_before=clock.now())
 
 
-def _give_up(tx: Tx, fact: Fact, error: str, clock: Clock) -> None:
+def _give_up(tx: Tx, *, fact: Fact, error: str, clock: Clock) -> None:
     """Keep what the shop refuses as a dead letter, and ask a person."""
     outbox.bury(tx, fact.destination, fact.seq, error=error, at=clock.now())
     open_exception(

@@ -32,9 +32,7 @@ class Machine:
     pieces_per_cycle: Mapping[str, int]  # by family
 
 
-async def tend(
-    machine: Machine, driver: Driver, *, ledger: Ledger, board: Board, clock: Clock, log: Any
-) -> NoReturn:
+async def tend(machine: Machine, driver: Driver, *, ledger: Ledger, board: Board, clock: Clock, log: Any) -> NoReturn:
     """Own one enrolled machine's session for ever: fresh client objects after each `DriverError`, with back-off."""
     log = log.bind(machine=machine.name)
     link = LinkState(f"machine:{machine.name}", board=board, clock=clock, log=log)
@@ -46,7 +44,9 @@ async def tend(
             async with driver.session(lambda: ledger.ring(_bell(machine.name))) as session:
                 link.up()
                 backoff.reset()
-                visit = Visit(machine, session, f"{ledger.boot}-{number}", ledger=ledger, board=board, clock=clock, log=log)
+                visit = Visit(
+                    machine, session, f"{ledger.boot}-{number}", ledger=ledger, board=board, clock=clock, log=log
+                )
                 await visit.serve()
         except DriverError as fault:
             link.down(fault)
@@ -129,7 +129,9 @@ class Visit:
             case dispatch.Send(kind=kind, job_id=job_id):
                 return await self._send(kind, job_id, look)
             case dispatch.Settle(command=command, settlement=settlement, evidence=evidence):
-                self._log.info("command settled", job=command.job_id, kind=command.kind, settlement=settlement, evidence=evidence)
+                self._log.info(
+                    "command settled", job=command.job_id, kind=command.kind, settlement=settlement, evidence=evidence
+                )
                 await self._ledger.write(
                     lambda tx: jobs.settle(tx, command.command_id, settlement, evidence=evidence, now=now)
                 )

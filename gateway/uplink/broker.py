@@ -123,11 +123,16 @@ async def _end(child: asyncio.subprocess.Process) -> None:
 
 
 def _free_ports(port: int) -> tuple[int, int]:
-    """Give the port asked for, or a free one, and another free one."""
+    """Give the port asked for, or a free one, and another free one; raise `UplinkError` if it is taken."""
     with closing(socket.socket()) as first, closing(socket.socket()) as second:
-        first.bind((_LOOPBACK, 0))
+        # A broker that has just ended may leave its connections in TIME_WAIT: those do not count.
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            first.bind((_LOOPBACK, port))
+        except OSError as fault:
+            raise UplinkError(f"no broker can listen on port {port}: {fault.strerror}") from fault
         second.bind((_LOOPBACK, 0))
-        return port or first.getsockname()[1], second.getsockname()[1]
+        return first.getsockname()[1], second.getsockname()[1]
 
 
 def _mosquitto_settings(directory: Path, port: int) -> str:
@@ -141,7 +146,6 @@ def _mosquitto_settings(directory: Path, port: int) -> str:
         "log_dest stderr",
         "log_type error",
         "log_type warning",
-        "log_type notice",
     ]
     if os.geteuid() == 0:
         lines.append("user root")  # else it changes to a user that may not write the directory

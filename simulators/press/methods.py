@@ -120,7 +120,8 @@ async def _spoil(faults: Faults, outputs: list[ua.Variant]) -> Any:
             uncertain = ua.StatusCode(ua.UInt32(StatusCodes.Uncertain))
             return ua.CallMethodResult(StatusCode=uncertain, OutputArguments=outputs)
         case Reply.CLOSE:
-            pass
+            calling_connection().swallow_answer()
+            calling_connection().cut()
         case Reply.NEVER:
             calling_connection().swallow_answer()
         case Reply.NORMAL:

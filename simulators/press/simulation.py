@@ -112,7 +112,6 @@ async def _running(settings: PressSimulation, *, keep_a_copy: bool) -> AsyncIter
                     press=press,
                     server=server,
                 )
-                server.gate.open()
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Simulated presses that the tests of drivers share: a server takes seconds to start, so each starts once."""
 
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -22,6 +23,11 @@ _KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+def open_sessions(press: RunningPress) -> list[Any]:
+    """Give the sessions that the press's server keeps."""
+    return list(press.server.iserver._external_sessions.values())
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def running_presses(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, RunningPress]]:
     running = {}
@@ -31,7 +37,9 @@ async def running_presses(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
             secure = place / "own" if kind == "secure" else None
             settings = PressSimulation(journal=place / "journal", cycle_s=CYCLE_S, secure=secure, **changes)
             running[kind] = await stack.enter_async_context(running_press(settings))
+        gc.freeze()  # looking through the nodes of four servers stops everything for seconds
         yield running
+        gc.unfreeze()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -52,3 +60,5 @@ async def fresh_press(running_presses: dict[str, RunningPress]) -> AsyncIterator
     yield get
     for press in used:
         await press.break_down(Faults())
+        for left in open_sessions(press):  # a session outlives a socket that was cut
+            await left.close_session(True)

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Literal
 
 from drivers.base import (
     Answer,
@@ -34,6 +35,7 @@ class Fault(StrEnum):
     LOSE_COMMAND = "lose_command"  # the connection breaks before the machine sees it
     REFUSE = "refuse"  # the machine says no
     BUSY = "busy"  # the machine says no because it is busy with work of its own
+    LATE = "late"  # the connection breaks, and the command reaches the machine only at `arrive`
     RESTART = "restart"  # executed, then the machine restarts and forgets everything before it answers
 
 
@@ -56,7 +58,8 @@ class FakeMachine:
     Loaded jobs move only by `run` (the machine decides) or `press_start` (a person at the panel), and
     only while every permit stands. A fallen permit withdraws allowed jobs, interrupts running ones and
     takes `handed_over` back until `press_start`. `starts` lists the job id of each physical start, also
-    of repeated ones: the machine does not hide a mistake of the gateway.
+    of repeated ones: the machine does not hide a mistake of the gateway. With `duplicates` "run" it takes
+    a job whose id it lists once more, as a machine without any check would.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class FakeMachine:
         kinds: Iterable[CommandKind] = tuple(CommandKind),
         permits: Permits = ALLOWED,
         slots: int = 1,
+        duplicates: Literal["refuse", "run"] = "refuse",
         monotonic: MonotonicClock = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -78,9 +82,11 @@ class FakeMachine:
         self.sessions_opened = 0
         self._boots = 1
         self._slots = slots
+        self._duplicates = duplicates
         self._monotonic = monotonic
         self._now = now
         self._faults: list[Fault] = []
+        self._late: list[Command] = []
         self._reachable = True
         self._open: set[_FakeSession] = set()
 
@@ -168,6 +174,7 @@ class FakeMachine:
         """Restart the machine: every session breaks, memory is lost unless `forget` is False."""
         self._boots += 1
         self.boot = f"boot-{self._boots}"
+        self._late.clear()
         if forget:
             self.jobs.clear()
         self._fall(self.permits)
@@ -185,6 +192,17 @@ class FakeMachine:
     def fail_next(self, mode: Fault | str) -> None:
         """Make the next command fail; calls queue up, one per command."""
         self._faults.append(Fault(mode))
+
+    def arrive(self) -> None:
+        """Let the commands that were delayed on their way reach the machine now."""
+        while self._late:
+            command = self._late.pop(0)
+            self.received.append(command)
+            self._execute(command)
+
+    def no_more_faults(self) -> None:
+        """Forget the failures that were asked for and have not come to pass."""
+        self._faults.clear()
 
     # What a session asks ---------------------------------------------------------------------------
 
@@ -216,6 +234,9 @@ class FakeMachine:
         fault = self._faults.pop(0) if self._faults else None
         if fault is Fault.LOSE_COMMAND:
             raise DriverError("the connection broke before the command was sent")
+        if fault is Fault.LATE:
+            self._late.append(command)
+            raise DriverError("no answer in time")
         self.received.append(command)
         if fault is Fault.REFUSE:
             return _refused("unable to accept the job order (bit 4)")
@@ -269,8 +290,8 @@ class FakeMachine:
         return _accepted()
 
     def _load(self, command: Command) -> Receipt:
-        unfinished = sum(job.phase not in _FINAL for job in self.jobs.values())
-        if command.job_id in self.jobs:
+        unfinished = sum(job.phase not in _FINAL for name, job in self.jobs.items() if name != command.job_id)
+        if command.job_id in self.jobs and self._duplicates == "refuse":
             return _refused("unable to accept the job order (bit 4): the id exists")
         if unfinished >= self._slots or not self.permits.remote:
             return _refused("unable to accept the job order (bit 4): no room, or not in remote")

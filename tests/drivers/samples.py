@@ -29,7 +29,7 @@ def press_profile(**changes: Any) -> Profile:
         ),
         "recipes": {},
         "setup_code": f"{_PRESS}.ToolCode",
-        "timeout_s": 1.0,
+        "timeout_s": 3.0,
     }
     return Profile(**fields | changes)
 

@@ -30,7 +30,9 @@ LEAKING = {
         import subprocess, sys
         KEPT = []
         def test_case():
-            KEPT.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(4)", "forgotten"]))
+            code = "import time; print(flush=True); time.sleep(4)"
+            KEPT.append(subprocess.Popen([sys.executable, "-c", code, "forgotten"], stdout=subprocess.PIPE))
+            KEPT[0].stdout.readline()
     """,
 }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import __version__
 from tests.house.tree import ROOT
 
 CLI = "import json, os, sys\nprint(json.dumps({'argv': sys.argv[1:], 'cwd': os.getcwd()}))\n"
@@ -35,9 +36,8 @@ exec "{sys.executable}" "$@"
 def checkout(tmp_path: Path) -> Path:
     """A checkout, below a name with a space, holding the script, two locks and a command that shows its arguments."""
     directory = tmp_path / "a checkout"
-    package = directory / "gateway" / "cli"
+    package = directory / "gateway"
     package.mkdir(parents=True)
-    (directory / "gateway" / "__init__.py").touch()
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(CLI)
     shutil.copy(ROOT / "run", directory)
@@ -52,6 +52,12 @@ def test_stdout_holds_what_the_verb_says_and_nothing_else(checkout: Path) -> Non
     assert json.loads(ended.stdout)["argv"] == ["orders", "list", "--output", "json"]
     assert "run: making .venv" in ended.stderr
     assert "uv speaks" in ended.stderr
+
+
+def test_any_verb_is_that_of_the_kvot_command() -> None:
+    command = [sys.executable, "-m", "gateway", "version"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    assert (ended.returncode, ended.stdout.strip()) == (0, __version__)
 
 
 def test_the_environment_is_made_once(checkout: Path) -> None:

@@ -339,6 +339,21 @@ async def test_when_a_commit_finds_the_disk_full_every_caller_is_told_and_nothin
         assert await asyncio.gather(*(ledger.write(put(str(n))) for n in range(4))) == ["0", "1", "2", "3"]
 
 
+async def test_a_bug_in_committing_leaves_nobody_waiting(state_dir: Path, commits: Commits) -> None:
+    def bug() -> None:
+        raise ZeroDivisionError("a bug")
+
+    async with slow_groups(state_dir) as ledger, asyncio.timeout(5):
+        commits.before = bug
+        answers = await asyncio.gather(*(ledger.write(put(str(n))) for n in range(4)), return_exceptions=True)
+
+        assert [type(answer) for answer in answers] == [LedgerError] * 4
+        assert isinstance(answers[0], LedgerError)
+        assert isinstance(answers[0].__cause__, ZeroDivisionError)
+        with pytest.raises(LedgerError, match="a bug"):
+            await ledger.read(items)
+
+
 async def test_an_event_that_does_not_end_is_reported_and_nothing_of_its_group_is_kept(
     state_dir: Path, gate: Gate
 ) -> None:

@@ -8,7 +8,12 @@ from drivers.profile import Effect, Memory
 from gateway.domain.products import ExpressionFaultError
 from tests.settings.site import changed, good
 
-LINE = {"sku": "X", "name": "Bricka", "quantity": 2, "options": {"width_mm": "60,5", "engraving": " Åsa ", "wood": "ek"}}
+LINE = {
+    "sku": "X",
+    "name": "Bricka",
+    "quantity": 2,
+    "options": {"width_mm": "60,5", "engraving": " Åsa ", "wood": "ek"},
+}
 
 
 def test_an_article_becomes_a_step_whose_parameters_are_computed_from_the_line(tmp_path: Path) -> None:
@@ -22,7 +27,12 @@ def test_an_article_becomes_a_step_whose_parameters_are_computed_from_the_line(t
         "text": "Åsa",
     }
     family = factory.families["pla-white"]
-    assert (family.machines, family.static_days, family.pieces_per_cycle, family.remake_limit) == (("press-1",), 5, 1, 3)
+    assert (family.machines, family.static_days, family.pieces_per_cycle, family.remake_limit) == (
+        ("press-1",),
+        5,
+        1,
+        3,
+    )
 
 
 def test_a_pattern_that_is_not_made_has_no_route(tmp_path: Path) -> None:
@@ -44,6 +54,12 @@ def test_a_condition_finds_an_article_and_a_line_without_the_value_does_not_matc
     assert found is not None
     assert found.name == "GIFT-*"
     assert factory.find(("unknown",), {"options": {}}) is None
+
+
+def test_a_condition_that_cannot_be_computed_for_a_line_does_not_match(tmp_path: Path) -> None:
+    factory = good(tmp_path, changed("make: false", "make: false\n    match: num(line.options.wood) > 1.0")).range()
+    assert factory.find(("unknown",), {"options": {"wood": "2"}}) is not None
+    assert factory.find(("unknown",), {"options": {"wood": "oak"}}) is None
 
 
 def test_a_constant_parameter_needs_no_quotes(tmp_path: Path) -> None:

@@ -22,8 +22,10 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path: Pa
     assert faults(tmp_path, text) == [
         "kvot.yaml:8:3: shops.webshop.currency: missing; The one currency this shop sells in (ISO 4217)",
         "kvot.yaml:13:5: shops.webshop.curency: unknown key; did you mean 'currency'?",
-        'kvot.yaml:22:11: products."GIFT-*".make: must be true or false, not the text \'no\''
-        " (YAML 1.2 knows no yes, no, on, off)",
+        (
+            "kvot.yaml:22:11: products.\"GIFT-*\".make: must be true or false, not the text 'no'"
+            " (YAML 1.2 knows no yes, no, on, off)"
+        ),
         "kvot.yaml:25:16: families.pla-white.machines[0]: no 'pres-1' under machines; did you mean 'press-1'?",
         "kvot.yaml:26:28: families.pla-white.promise.static_days: must be a whole number, not the text 'five'",
     ]
@@ -57,7 +59,11 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path: Pa
         ("machines: [press-1]", "machines: []", "families.pla-white.machines: "),
         ("family: pla-white", "family: pla-whit", "no 'pla-whit' under families; did you mean 'pla-white'?"),
         ("recipe: tray", "recipe: try", "(profile press) has no recipe 'try'; did you mean 'tray'?"),
-        ("text: text(", "txt: text(", "products.TRAY-12.parameters.txt: not a parameter of recipe 'tray'; did you mean"),
+        (
+            "text: text(",
+            "txt: text(",
+            "products.TRAY-12.parameters.txt: not a parameter of recipe 'tray'; did you mean",
+        ),
         ("text: text(", "txt: text(", "products.TRAY-12.parameters: recipe 'tray' also needs text"),
         ("num(line.options.width_mm)", "num(lin.options.width_mm)", "unknown name 'lin'; did you mean 'line'?"),
         ("num(line.options.width_mm)", "text(line.name)", "gives the text 'A' where a number is needed"),
@@ -85,8 +91,10 @@ def test_a_mistake_is_named_with_its_cure(tmp_path: Path, old: str, new: str, fa
 def test_a_mistake_in_a_machine_type_is_named_in_its_own_file(tmp_path: Path) -> None:
     profile = changed("max: 400", "max: 4", changed("clears_by_itself: false\n", "", PROFILE))
     assert faults(tmp_path, profile=profile) == [
-        "machines/press.yaml:1:1: clears_by_itself: missing; Whether the machine forgets finished jobs without being"
-        " told to",
+        (
+            "machines/press.yaml:1:1: clears_by_itself: missing; Whether the machine forgets finished jobs without being"
+            " told to"
+        ),
         "machines/press.yaml:10:7: recipes.tray.parameters.width_mm: min 20 is above max 4",
     ]
 
@@ -131,24 +139,32 @@ def test_a_route_of_more_than_one_step_comes_with_a_later_version(tmp_path: Path
     assert len(good(tmp_path, text).products["TRAY-12"].steps) == 1
     found = faults(tmp_path, text.replace(f"[{step}]", f"[{step}, {step}]"))
     assert found == [
-        "kvot.yaml:16:5: products.TRAY-12.route: routes of more than one step come with a later version;"
-        " keep one step for now"
+        (
+            "kvot.yaml:16:5: products.TRAY-12.route: routes of more than one step come with a later version;"
+            " keep one step for now"
+        )
     ]
 
 
 def test_two_machines_at_one_address_are_refused(tmp_path: Path) -> None:
-    second = "  press-2:\n    profile: press\n    url: opc.tcp://127.0.0.1\n    area: a\n    line: l\n    security: none\n"
+    second = (
+        "  press-2:\n    profile: press\n    url: opc.tcp://127.0.0.1\n    area: a\n    line: l\n    security: none\n"
+    )
     assert "machines.press-2.url: the same address as machines.press-1" in faults(tmp_path, FACTORY + second)[0]
 
 
 def test_one_shop_under_two_names_is_refused(tmp_path: Path) -> None:
-    second = "  other: {type: woocommerce, url: https://SHOP.example/, key: !secret a, secret: !secret b, currency: SEK}\n"
+    second = (
+        "  other: {type: woocommerce, url: https://SHOP.example/, key: !secret a, secret: !secret b, currency: SEK}\n"
+    )
     found = faults(tmp_path, changed("products:\n", f"{second}products:\n"))
     assert "shops.other.url: the same shop as shops.webshop" in found[0]
 
 
 def test_a_simulation_is_refused_unless_every_address_is_our_own(tmp_path: Path) -> None:
-    simulation = "simulation: {speed: 60, wall_epoch: 2026-01-01T00:00:00Z, business_epoch: 2026-05-04T06:00:00+02:00}\n"
+    simulation = (
+        "simulation: {speed: 60, wall_epoch: 2026-01-01T00:00:00Z, business_epoch: 2026-05-04T06:00:00+02:00}\n"
+    )
     found = faults(tmp_path, FACTORY + simulation)
     assert [line.split(":")[0:4][3].strip() for line in found] == ["shops.webshop.url"]
     settings = good(tmp_path, changed("https://shop.example", "http://[::1]:8080", FACTORY) + simulation)
@@ -163,9 +179,7 @@ def test_a_simulation_needs_times_with_a_zone(tmp_path: Path) -> None:
 
 def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     text = changed("url: mqtt://127.0.0.1:1883", "url: mqtts://127.0.0.1\n  ca: ca.pem")
-    assert f"mqtt.ca: no file that can be read: {tmp_path / 'ca.pem'}".removeprefix("x") in "\n".join(
-        f.replace("read: ", f"read: {tmp_path}/") for f in faults(tmp_path, text)
-    )
+    assert faults(tmp_path, text) == ["kvot.yaml:7:7: mqtt.ca: no file that can be read: ca.pem"]
     (tmp_path / "ca.pem").write_text("x", encoding="ascii")
     assert good(tmp_path, text).mqtt.ca == tmp_path / "ca.pem"  # type: ignore[union-attr]
 

@@ -69,9 +69,7 @@ def test_a_found_secret_reaches_the_settings(tmp_path: Path, monkeypatch: pytest
     assert settings.warnings == ()
 
 
-def test_nothing_that_prints_or_stores_settings_shows_a_secret(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_that_prints_or_stores_settings_shows_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KVOT_SECRET_SHOP_KEY", CANARY)
     settings = good(tmp_path)
     secret = settings.shops["webshop"].key

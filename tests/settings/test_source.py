@@ -85,7 +85,7 @@ def test_an_empty_text_is_an_empty_mapping() -> None:
         ("a: 1\nb: 2\na: 3\n", "f:3:1: a: given twice, first in line 1; remove one of them"),
         ("a: &x 1", "f:1:4: a: anchors (&name) are not allowed; write the value out where it is needed"),
         ("a: *x", "f:1:4: a: aliases (*name) are not allowed; write the value out"),
-        ("<<: {a: 1}", 'f:1:1: merge keys (<<) are not allowed; write the values out'),
+        ("<<: {a: 1}", "f:1:1: merge keys (<<) are not allowed; write the values out"),
         ("a: !!str 1", "f:1:4: a: unknown tag tag:yaml.org,2002:str; the only tag is !secret"),
         ("a: !env X", "f:1:4: a: unknown tag !env; the only tag is !secret"),
         ("a: !secret [x]", "f:1:4: a: unknown tag !secret; the only tag is !secret, for texts"),

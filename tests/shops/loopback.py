@@ -28,7 +28,12 @@ class Question:
 class Wire:
     """One connection's answers; `sent` may be called many times, then the connection ends."""
 
+    reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+
+    async def until_gone(self) -> None:
+        """Wait until the other side has closed the connection."""
+        await self.reader.read()
 
     async def send(self, chunk: bytes) -> None:
         self.writer.write(chunk)
@@ -56,7 +61,7 @@ async def serving(respond: Responder) -> AsyncIterator[Served]:
         try:
             question = await _read(reader)
             served.questions.append(question)
-            await respond(question, Wire(writer=writer))
+            await respond(question, Wire(reader=reader, writer=writer))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:

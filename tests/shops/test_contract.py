@@ -8,7 +8,7 @@ from typing import Protocol
 import pytest
 
 from gateway.domain.orders import ShopOrder
-from gateway.errors import ShopError
+from gateway.errors import ShopError, ShopRefusedError
 from gateway.shops.base import Shop
 from gateway.shops.catalog import SHOP_TYPES, open_shop
 from simulators.shop import FaultKind, RunningShop, Wanted, running_shop
@@ -192,10 +192,10 @@ async def test_our_own_status_never_comes_back_as_a_different_order(pair: tuple[
     assert after == before
 
 
-async def test_a_status_for_an_order_the_shop_does_not_know_is_an_error(pair: tuple[Shop, World]) -> None:
+async def test_a_status_for_an_order_the_shop_does_not_know_is_refused_for_good(pair: tuple[Shop, World]) -> None:
     shop, _ = pair
     for order_id in ("987654321", "no-id-0123456789ab", "../customers/1", ""):
-        with pytest.raises(ShopError):
+        with pytest.raises(ShopRefusedError):
             await shop.write_status(order_id, {"_kvot_state": "made"})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import ShopError
+from gateway.errors import ShopError, ShopRefusedError
 from gateway.shops import http
 from gateway.shops.http import Answer, open_exchange
 from tests.shops.loopback import NOW, Naps, Question, Responder, Served, Wire, access_to, always, response, serving
@@ -118,8 +118,8 @@ async def test_a_drip_fed_body_ends_at_the_deadline_of_the_whole_exchange() -> N
 
 
 async def test_a_shop_that_never_answers_ends_at_the_deadline() -> None:
-    async def silent(_: Question, __: Wire) -> None:
-        await asyncio.Event().wait()
+    async def silent(_: Question, wire: Wire) -> None:
+        await wire.until_gone()
 
     assert "within 0.2 s" in str(await complaint(silent, timeout_s=0.2))
 
@@ -187,6 +187,30 @@ async def test_a_write_is_never_repeated_by_itself() -> None:
         with pytest.raises(ShopError):
             await exchange.put(PATH + "/1", {"meta_data": []})
         assert [question.method for question in served.questions] == ["GET", "PUT"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "for_good"),
+    [
+        (404, {"code": "woocommerce_rest_shop_order_invalid_id"}, True),
+        (400, {"code": "rest_invalid_param"}, True),
+        (404, {"code": "rest_no_route"}, False),
+        (404, b"<h1>Not Found</h1>", False),
+        (403, {"code": "woocommerce_rest_cannot_edit"}, False),
+        (500, {"code": "internal_server_error"}, False),
+    ],
+)
+async def test_only_a_write_that_was_understood_is_refused_for_good(status: int, body: object, for_good: bool) -> None:
+    async with (
+        serving(always(response(body, status=status))) as served,
+        open_exchange(access_to(served.url), time_path="/wp-json/") as exchange,
+    ):
+        with pytest.raises(ShopError) as written:
+            await exchange.put(PATH + "/1", {})
+        with pytest.raises(ShopError) as read:
+            await exchange.get(PATH)
+    assert isinstance(written.value, ShopRefusedError) is for_good
+    assert not isinstance(read.value, ShopRefusedError)
 
 
 async def test_a_shop_that_is_not_there_is_a_shop_error() -> None:

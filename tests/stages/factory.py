@@ -94,7 +94,9 @@ class Factory:
     board: Board = field(default_factory=Board)
     profile: Profile = PROFILE
     configured: Level = Level.START
-    catalogue: Catalogue = field(default_factory=lambda: Catalogue(range=RANGE, recipe=lambda _machine, _recipe: RECIPE))
+    catalogue: Catalogue = field(
+        default_factory=lambda: Catalogue(range=RANGE, recipe=lambda _machine, _recipe: RECIPE)
+    )
 
     @property
     def source(self) -> Intake:
@@ -191,7 +193,9 @@ class Factory:
 
 
 @asynccontextmanager
-async def a_factory(state_dir: Path, *, press: FakeMachine | None = None, shop: FakeShop | None = None) -> AsyncIterator[Factory]:
+async def a_factory(
+    state_dir: Path, *, press: FakeMachine | None = None, shop: FakeShop | None = None
+) -> AsyncIterator[Factory]:
     """Open the ledger of a small factory whose shop is known already and still empty."""
     clock = TestClock()
     async with open_ledger(state_dir, site="LUND", commit_interval_s=0.001) as ledger:

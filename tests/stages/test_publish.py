@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import pytest
 import structlog
@@ -22,7 +23,7 @@ from gateway.ledger import facts, outbox
 from gateway.ledger.database import Ledger, open_ledger
 from gateway.stages import publish as stage
 from gateway.stages.board import Board
-from gateway.uplink.base import BrokerAccess
+from gateway.uplink.base import BrokerAccess, Uplink, Will
 from gateway.uplink.broker import BrokerKind, find_mosquitto, running_broker
 from gateway.uplink.topics import Topics
 from tests.eventually import eventually
@@ -59,9 +60,7 @@ class Factory:
             await self.ledger.write(lambda tx: facts.post(tx, "order.state", at=at, order_id=self.posted, state="made"))  # noqa: B023
 
     async def waiting(self) -> int:
-        return len(
-            await self.ledger.read(lambda tx: outbox.pending(tx, "mqtt", limit=10_000, now=self.clock.now()))
-        )
+        return len(await self.ledger.read(lambda tx: outbox.pending(tx, "mqtt", limit=10_000, now=self.clock.now())))
 
     async def nothing_waits(self) -> bool:
         return await self.waiting() == 0
@@ -255,6 +254,32 @@ async def test_a_fact_whose_acknowledgement_was_lost_is_told_again_under_the_sam
     assert told == ["LUND-1-1", "LUND-1-2", "LUND-1-1", "LUND-1-2"]
 
 
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_lost_with_a_connection_the_facts_arrive_in_order(factory: Factory, seed: int) -> None:
+    dice = random.Random(seed)
+    script = Script()
+
+    def answer(payload: bytes) -> int | None:
+        """Now and then drop the line, before or after the message counts, or swallow the acknowledgement."""
+        match dice.choices(("take", "drop", "swallow"), (30, 1, 1))[0] if b'"seq"' in payload else "take":
+            case "drop":
+                script.drop()
+                return None
+            case "swallow":
+                return None
+            case _:
+                return 0
+
+    script.puback = answer
+    async with scripted_broker(script) as broker, factory.publishing(broker.url, ack_deadline_s=0.05):
+        for _ in range(8):
+            await factory.post(dice.randint(1, 40))
+        await eventually(factory.nothing_waits, timeout_s=30)
+    told = [json.loads(payload)["seq"] for payload in broker.payloads if b'"seq"' in payload]
+    assert list(dict.fromkeys(told)) == list(range(1, factory.posted + 1))
+    assert len(told) > factory.posted
+
+
 async def test_a_refused_fact_stays_and_is_told_again_with_those_after_it(factory: Factory) -> None:
     await factory.post(3)
     script = Script(puback=lambda payload: NOT_AUTHORISED if b'"seq":2' in payload else 0)
@@ -299,3 +324,65 @@ async def test_a_flapping_broker_is_asked_less_and_less_often(factory: Factory) 
         await eventually(lambda: len(pauses) >= 10)
     bounds = [0.5, 1, 2, 4, 8, 10, 10, 10, 10, 10]
     assert all(bound / 2 <= pause <= bound for pause, bound in zip(pauses, bounds, strict=False))
+
+
+class LostUplink:
+    """A connection that takes everything, acknowledges all but facts, and ends when told."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+        self.sent = asyncio.Event()
+
+    async def send(self, topic: str, payload: bytes, **_: Any) -> asyncio.Future[None]:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not (topic.endswith("/event") and payload):
+            answer.set_result(None)
+        else:
+            self.sent.set()
+            self._fact = answer
+        return answer
+
+    async def publish(self, topic: str, payload: bytes, **_: Any) -> None:
+        await (await self.send(topic, payload))
+
+    async def ended(self) -> Never:
+        await self.lost.wait()
+        raise UplinkError("gone")
+
+    def lose(self) -> None:
+        self.lost.set()
+        self._fact.set_exception(UplinkError("gone"))
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_stopping_in_the_moment_the_broker_goes_stops_the_stage(factory: Factory, turns: int) -> None:
+    uplinks: list[LostUplink] = []
+
+    @asynccontextmanager
+    async def connect(access: BrokerAccess, *, will: Will, monotonic: object) -> AsyncIterator[Uplink]:
+        uplinks.append(LostUplink())
+        yield uplinks[-1]
+
+    await factory.post(1)
+    running = asyncio.ensure_future(
+        stage.publish(
+            factory.ledger,
+            factory.board,
+            access=BrokerAccess(url="mqtt://127.0.0.1", client_id="g1"),
+            topics=TOPICS,
+            clock=factory.clock,
+            log=structlog.get_logger(),
+            connect=connect,
+        )
+    )
+    await eventually(lambda: uplinks and uplinks[0].sent.is_set())
+    uplinks[0].lose()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+    done, _ = await asyncio.wait([running], timeout=1)
+    if not done:
+        running.cancel()
+        await asyncio.wait([running], timeout=1)
+    assert done
+    assert running.cancelled()

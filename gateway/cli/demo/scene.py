@@ -8,8 +8,8 @@ import sys
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Wishes:
     config: Path
     gateway: Sequence[str] = (sys.executable, "-m", "gateway")  # a test may put another build here
     press: Sequence[str] = ()  # more arguments for the press
-    epoch: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+    epoch: datetime  # when the demo's business time begins, in both times
 
     @property
     def kill_after(self) -> int | None:
@@ -64,6 +64,10 @@ class Scene:
     def __init__(self, wishes: Wishes, *, broker: str, shop: str, gateway: Child, others: Sequence[Child]) -> None:
         self.wishes, self.broker, self.shop = wishes, broker, shop
         self._gateway, self._others = gateway, others
+
+    async def start_gateway(self) -> None:
+        """Start the gateway; whoever wants to hear everything listens by now."""
+        await self._gateway.start()
 
     async def open(self) -> None:
         """Wait for the gateway, hand the machine over in the caller's name, and let customers in."""
@@ -121,8 +125,15 @@ class Scene:
 
 @asynccontextmanager
 async def scene(wishes: Wishes) -> AsyncIterator[Scene]:
-    """Start everything; leave nothing running."""
-    time = ("--speed", str(wishes.speed), "--wall-epoch", wishes.epoch.isoformat(), "--business-epoch", wishes.epoch.isoformat())
+    """Start everything but the gateway; leave nothing running."""
+    time = (
+        "--speed",
+        str(wishes.speed),
+        "--wall-epoch",
+        wishes.epoch.isoformat(),
+        "--business-epoch",
+        wishes.epoch.isoformat(),
+    )
     shop_argv = [
         *_simulate("shop"),
         *("--waiting", "--orders", str(wishes.orders), "--seed", str(wishes.seed), "--log", str(wishes.shop_log)),
@@ -149,7 +160,7 @@ async def scene(wishes: Wishes) -> AsyncIterator[Scene]:
             directory=wishes.directory,
             environment={**_SAFE, "KVOT_SECRET_WEBSHOP_KEY": KEY, "KVOT_SECRET_WEBSHOP_SECRET": SECRET},
         )
-        await stack.enter_async_context(running(gateway))
+        stack.push_async_callback(gateway.stop)
         yield Scene(wishes, broker=broker, shop=shop_ready["url"], gateway=gateway, others=(shop, press))
 
 

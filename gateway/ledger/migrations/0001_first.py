@@ -1,4 +1,7 @@
-"""The first schema: made whole by `schema.create`, so no existing ledger ever needs this step."""
+"""The first schema: made whole by `schema.create`, so no existing ledger ever needs this step.
+
+Whoever writes the second step writes down here what `schema.create` made until then.
+"""
 
 from sqlalchemy import Connection
 

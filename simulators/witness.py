@@ -1,0 +1,398 @@
+"""The witness: it believes nobody, and judges by the shop's, the machines' and the broker's own records.
+
+It shares no line with the gateway: its own subscriber, its own shop client, its own reading of the
+machines' journals. `judge` is pure; everything else only gathers.
+"""
+
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import secrets
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+FINISHED = frozenset({"made", "shipped", "not_made", "cancelled"})
+_PAID = frozenset({"processing", "completed"})
+_ON_ACCOUNT = frozenset({"pending", "on-hold"})
+_SESSION_S = 3600  # the broker keeps for us what it hears while we reconnect
+_PAGE = 100
+_LARGEST_ANSWER = 50_000_000  # bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShopOrder:
+    """An order as the shop tells it. `pieces` are those of articles to be made; `state` is `_kvot_state`."""
+
+    order_id: str
+    due: bool
+    pieces: int
+    state: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One line of a machine's journal; counts are pieces made of the job so far."""
+
+    machine: str
+    job: str
+    event: str
+    good: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Write:
+    """One line of the shop's own log: a request that asked to change an order, and whether anything changed."""
+
+    order: str
+    changed: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fact:
+    """One message with a number, as it came over the broker."""
+
+    id: str
+    epoch: int
+    seq: int
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What the gateway says of itself. `job_ids` are (machine, job id); `facts` how many it has posted.
+
+    `orders_in` and `lines` count what is due: not the unpaid.
+    """
+
+    orders_in: int
+    lines: int
+    jobs: int
+    jobs_completed: int
+    exceptions: int
+    job_ids: frozenset[tuple[str, str]]
+    facts: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """Everything that was gathered, and what was asked for: so many orders, so many exceptions."""
+
+    orders_wanted: int
+    told: Told
+    orders: tuple[ShopOrder, ...]
+    journal: tuple[Entry, ...]
+    facts: tuple[Fact, ...]
+    writes: tuple[Write, ...] = ()
+    exceptions_wanted: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """The summary, and in `broken`, in words, every relation that does not hold."""
+
+    orders_placed: int
+    orders_in: int
+    lines: int
+    jobs: int
+    jobs_completed: int
+    physical_starts: int
+    double_starts: int
+    orders_unfinished: int
+    fact_gaps: int
+    facts_published: int
+    status_writes: int
+    exceptions: int
+    pieces_ordered: int
+    pieces_good: int
+    broken: tuple[str, ...] = field(default=())
+
+    @property
+    def clean(self) -> bool:
+        """Tell whether everything holds."""
+        return not self.broken
+
+    def summary(self) -> dict[str, object]:
+        """Give all fields as plain values for JSON."""
+        return {**asdict(self), "broken": list(self.broken)}
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Count what really happened and name every relation between the counts that does not hold."""
+    told = evidence.told
+    due = [order for order in evidence.orders if order.due]
+    starts = Counter((entry.machine, entry.job) for entry in evidence.journal if entry.event == "start")
+    ended = {(entry.machine, entry.job) for entry in evidence.journal if entry.event == "end"}
+    counts: dict[str, int] = {
+        "orders_placed": len(due),
+        "orders_in": told.orders_in,
+        "lines": told.lines,
+        "jobs": told.jobs,
+        "jobs_completed": told.jobs_completed,
+        "physical_starts": len(starts),
+        "double_starts": _double_starts(starts, told.job_ids),
+        "orders_unfinished": sum(order.state not in FINISHED for order in due),
+        "fact_gaps": fact_gaps(evidence.facts),
+        "facts_published": len({fact.id for fact in evidence.facts}),
+        "status_writes": sum(write.changed for write in evidence.writes),
+        "exceptions": told.exceptions,
+        "pieces_ordered": sum(order.pieces for order in due),
+        "pieces_good": _good(evidence.journal),
+    }
+    relations = [
+        _equal("orders_placed", counts["orders_placed"], "the orders wanted", evidence.orders_wanted),
+        _equal("orders_in", counts["orders_in"], "orders_placed", counts["orders_placed"]),
+        _equal("orders_unfinished", counts["orders_unfinished"], "none", 0),
+        _equal("physical_starts", counts["physical_starts"], "jobs", counts["jobs"]),
+        _equal("jobs_completed", counts["jobs_completed"], "jobs", counts["jobs"]),
+        _equal("jobs_completed", counts["jobs_completed"], "jobs ended in the journals", len(ended)),
+        _equal("double_starts", counts["double_starts"], "none", 0),
+        _equal("fact_gaps", counts["fact_gaps"], "none", 0),
+        _equal("exceptions", counts["exceptions"], "those expected", evidence.exceptions_wanted),
+        _equal("started jobs that no fact tells of", len(_untold(starts, evidence.facts)), "none", 0),
+    ]
+    if told.facts is not None:
+        relations.append(_equal("facts_published", counts["facts_published"], "facts the gateway posted", told.facts))
+    if counts["pieces_good"] < counts["pieces_ordered"]:
+        relations.append(
+            f"good parts are {counts['pieces_good']}, fewer than pieces ordered ({counts['pieces_ordered']})"
+        )
+    return Verdict(**counts, broken=tuple(relation for relation in relations if relation))
+
+
+def fact_gaps(facts: Sequence[Fact]) -> int:
+    """Count the numbers that are missing: those of each epoch must run from 1 on without a hole."""
+    numbers: dict[int, set[int]] = {}
+    for fact in facts:
+        numbers.setdefault(fact.epoch, set()).add(fact.seq)
+    return sum(max(seen) - len(seen) for seen in numbers.values())
+
+
+def read_journal(path: Path) -> tuple[Entry, ...]:
+    """Read a machine's journal (JSON lines); no file is an empty one, a torn last line has not happened."""
+    return tuple(
+        Entry(machine=line["machine"], job=str(line["job"]), event=line["event"], good=int(line["good"]))
+        for line in _lines(path)
+    )
+
+
+def read_writes(path: Path) -> tuple[Write, ...]:
+    """Read from the shop's log (JSON lines), like a journal, the requests that asked to change an order."""
+    return tuple(
+        Write(order=str(line["order"]), changed=bool(line["changed"])) for line in _lines(path) if "order" in line
+    )
+
+
+def read_orders(
+    url: str,
+    *,
+    key: str,
+    secret: str,
+    never_made: Sequence[str] = (),
+    on_account: Sequence[str] = (),
+    timeout_s: float = 10.0,
+) -> tuple[ShopOrder, ...]:
+    """Read the shop's own list of orders over its WooCommerce REST API.
+
+    `never_made` are patterns of article numbers that nobody produces; `on_account` the payment
+    methods that need no money first. Raise `OSError` when the shop does not answer properly.
+    """
+    orders: list[ShopOrder] = []
+    page, pages = 1, 1
+    while page <= pages:
+        query = {"per_page": str(_PAGE), "page": str(page), "orderby": "id", "order": "asc"}
+        rows, pages = _get(f"{url.rstrip('/')}/wp-json/wc/v3/orders", query, key, secret, timeout_s)
+        orders += [_order(row, never_made, on_account) for row in rows]
+        page += 1
+    return tuple(orders)
+
+
+class Listener:
+    """Hears every message from the moment it is subscribed and keeps the facts, over reconnects too."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Condition(threading.RLock())
+        self._facts: dict[str, Fact] = {}
+        self._unreadable: list[str] = []
+        self.messages = 0
+
+    def facts(self) -> tuple[Fact, ...]:
+        """Give the facts heard so far, each once; raise `ValueError` if a message could not be read."""
+        with self._lock:
+            if self._unreadable:
+                raise ValueError(f"messages that are no JSON objects: {', '.join(self._unreadable)}")
+            return tuple(self._facts.values())
+
+    def wait_for(self, condition: Callable[[], bool], *, timeout_s: float) -> bool:
+        """Wait until that holds, asking again after each message; False when the time has passed first."""
+        with self._lock:
+            return self._lock.wait_for(condition, timeout_s)
+
+    def hear(self, topic: str, payload: bytes) -> None:
+        """Take one message; never raises, because that would end the subscriber's thread."""
+        fact = _fact(payload)
+        with self._lock:
+            self.messages += 1
+            if isinstance(fact, Fact):
+                self._facts[fact.id] = fact
+            elif fact is not None:
+                self._unreadable.append(topic)
+            self._lock.notify_all()
+
+
+@contextmanager
+def listen(url: str, *, timeout_s: float = 10.0) -> Iterator[Listener]:
+    """Subscribe to everything at `mqtt://host:port`; the body runs once the broker has acknowledged it.
+
+    A broker that keeps its sessions on disk (mosquitto, not iotcore) may restart meanwhile.
+
+    Raise `OSError` when the broker cannot be reached in time.
+    """
+    listener, subscribed = Listener(), threading.Event()
+    client_id = f"kvot-witness-{secrets.token_hex(4)}"
+    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5)
+    client.connect_timeout = timeout_s
+    client.reconnect_delay_set(1, 2)
+
+    def connected(*_: object) -> None:
+        client.subscribe("#", qos=1)
+
+    def heard(_client: Client, _user: object, message: MQTTMessage) -> None:
+        listener.hear(message.topic, bytes(message.payload))
+
+    client.on_connect = connected
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.on_message = heard
+    session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    session.SessionExpiryInterval = _SESSION_S
+    address = urlsplit(url)
+    # No clean start although the session is new: mosquitto 2.0.11 stores no session that began with one.
+    client.connect(address.hostname or "", address.port or 1883, clean_start=False, properties=session)
+    client.loop_start()
+    try:
+        if not subscribed.wait(timeout_s):
+            raise TimeoutError(f"no subscription at {url} within {timeout_s:g} s")
+        yield listener
+    finally:
+        forget = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
+        forget.SessionExpiryInterval = 0
+        client.disconnect(properties=forget)
+        client.loop_stop()
+
+
+def _equal(what: str, is_: int, other: str, wanted: int) -> str:
+    return "" if is_ == wanted else f"{what} is {is_}, but {other}: {wanted}"
+
+
+def _double_starts(starts: Mapping[tuple[str, str], int], known: frozenset[tuple[str, str]]) -> int:
+    return sum(count - 1 if job in known else count for job, count in starts.items())
+
+
+def _untold(starts: Mapping[tuple[str, str], int], facts: Sequence[Fact]) -> set[str]:
+    return {job for _, job in starts} - {fact.job_id for fact in facts if fact.job_id is not None}
+
+
+def _good(journal: Sequence[Entry]) -> int:
+    """Sum the good pieces of each job by the last line about it."""
+    last = {(entry.machine, entry.job): entry.good for entry in journal}
+    return sum(last.values())
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    *whole, _torn = path.read_bytes().split(b"\n")
+    for line in whole:
+        yield json.loads(line)
+
+
+def _fact(payload: bytes) -> Fact | str | None:
+    """Read a fact; None for a message without a number, a text for what cannot be read."""
+    if not payload:
+        return None  # the removal of a retained message
+    try:
+        body = json.loads(payload)
+        if not isinstance(body, dict):
+            return "no object"
+        if not {"id", "epoch", "seq"} <= body.keys():
+            return None
+        job = body.get("job_id")
+        return Fact(
+            id=str(body["id"]),
+            epoch=int(body["epoch"]),
+            seq=int(body["seq"]),
+            job_id=None if job is None else str(job),
+        )
+    except (ValueError, TypeError) as fault:
+        return str(fault)
+
+
+def _order(row: Mapping[str, Any], never_made: Sequence[str], on_account: Sequence[str]) -> ShopOrder:
+    status, method = row["status"], row.get("payment_method")
+    due = status in _PAID or (status in _ON_ACCOUNT and method in on_account)
+    made = [
+        int(line["quantity"])
+        for line in row["line_items"]
+        if not any(fnmatchcase(str(line.get("sku") or ""), pattern) for pattern in never_made)
+    ]
+    states = [meta["value"] for meta in row.get("meta_data", []) if meta["key"] == "_kvot_state"]
+    return ShopOrder(order_id=str(row["id"]), due=due, pieces=sum(made), state=str(states[-1]) if states else None)
+
+
+def _get(
+    url: str, query: Mapping[str, str], key: str, secret: str, timeout_s: float
+) -> tuple[list[dict[str, Any]], int]:
+    """Ask once; give the rows and the number of pages."""
+    address = urlsplit(url)
+    headers = {"Accept": "application/json"}
+    if address.scheme == "https":
+        headers["Authorization"] = "Basic " + base64.b64encode(f"{key}:{secret}".encode()).decode()
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            address.netloc, timeout=timeout_s, context=ssl.create_default_context()
+        )
+    else:
+        query = _signed("GET", url, query, key, secret)
+        connection = http.client.HTTPConnection(address.netloc, timeout=timeout_s)
+    with closing(connection):
+        target = "&".join(f"{_escape(name)}={_escape(value)}" for name, value in query.items())
+        connection.request("GET", f"{address.path}?{target}", headers=headers)
+        answer = connection.getresponse()
+        body = answer.read(_LARGEST_ANSWER)
+        if answer.status != http.client.OK:
+            raise ConnectionError(f"the shop answered {answer.status} {answer.reason}")
+        return json.loads(body), int(answer.headers.get("X-WP-TotalPages") or 1)
+
+
+def _signed(method: str, url: str, query: Mapping[str, str], key: str, secret: str) -> dict[str, str]:
+    """Sign a request by OAuth 1.0a with one pair of keys (RFC 5849, 3.4)."""
+    signed = {
+        **query,
+        "oauth_consumer_key": key,
+        "oauth_nonce": secrets.token_hex(16),
+        "oauth_signature_method": "HMAC-SHA256",
+        "oauth_timestamp": str(int(time.time())),
+        "oauth_version": "1.0",
+    }
+    pairs = "&".join(f"{name}={value}" for name, value in sorted((_escape(n), _escape(v)) for n, v in signed.items()))
+    base = "&".join((method, _escape(url), _escape(pairs)))
+    digest = hmac.new(f"{_escape(secret)}&".encode(), base.encode(), hashlib.sha256).digest()
+    return {**signed, "oauth_signature": base64.b64encode(digest).decode()}
+
+
+def _escape(text: str) -> str:
+    return quote(text, safe="~")

@@ -1,0 +1,70 @@
+"""The gateway is killed at the worst moments and started again: every job has exactly one physical start."""
+
+import pytest
+
+from tests.eventually import eventually
+from tests.factory.bench import Bench
+
+pytestmark = pytest.mark.factory
+
+
+async def test_killed_when_the_shop_has_an_order_it_makes_it_once(bench: Bench) -> None:
+    bench.configure()
+    await bench.start_all()
+    await bench.shop.place(quantity=2)
+
+    await _kill_and_start(bench)
+
+    await bench.all_is_well(orders=1)
+
+
+async def test_killed_when_a_job_has_started_it_follows_it_to_its_end(bench: Bench) -> None:
+    bench.configure()
+    await bench.start_all()
+    await bench.shop.place(quantity=10)
+    await bench.shop.place()
+    await eventually(lambda: bench.press.started(bench.site))
+
+    await _kill_and_start(bench)
+
+    await bench.all_is_well(orders=2)
+
+
+async def test_killed_before_the_press_has_answered_it_asks_and_does_not_send_again(bench: Bench) -> None:
+    bench.configure()
+    await bench.start_all()
+    await bench.press.break_down(late_s=3, methods=["StoreAndStart"], times=1)
+    await bench.shop.place(quantity=2)
+    await eventually(lambda: bench.press.started(bench.site))
+    assert list((await bench.gateway.job_states()).values()) == ["in_doubt"]
+
+    await _kill_and_start(bench)
+
+    await bench.all_is_well(orders=1)
+    (job,) = await bench.gateway.job_states()
+    shown = (await bench.gateway.ask("GET", f"/api/v1/jobs/{job}")).json()
+    loads = [command for command in shown["commands"] if command["kind"] != "clear"]
+    assert [command["settlement"] for command in loads] == ["accepted"]
+
+
+async def test_a_command_lost_on_the_way_is_sent_again_once_its_absence_is_proven(bench: Bench) -> None:
+    async with bench.cable_to(bench.press.endpoint) as (wire, url):
+        bench.configure(press=url)
+        await bench.start_all()
+        wire.swallow(b"width_mm")  # only a load carries parameters
+        await bench.shop.place()
+        await wire.swallowed.wait()
+
+        await _kill_and_start(bench)
+
+        await bench.all_is_well(orders=1)
+        (job,) = await bench.gateway.job_states()
+        shown = (await bench.gateway.ask("GET", f"/api/v1/jobs/{job}")).json()
+        loads = [command["settlement"] for command in shown["commands"] if command["kind"] != "clear"]
+        assert loads == ["absent", "accepted"]
+
+
+async def _kill_and_start(bench: Bench) -> None:
+    bench.gateway.kill()
+    bench.gateway.start()
+    await bench.gateway.up()
