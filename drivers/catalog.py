@@ -1,28 +1,49 @@
 """Which driver speaks to which kind of machine."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from drivers.base import Driver, MonotonicClock, Security
+from drivers.link import Links
 from drivers.profile import Profile
 
-Opener = Callable[[str, str, Profile, Security, MonotonicClock], Driver]
+Opener = Callable[[str, str, Profile, Security, MonotonicClock, Links], Driver]
 
 
-def open_driver(*, name: str, url: str, profile: Profile, security: Security, monotonic: MonotonicClock) -> Driver:
+def open_driver(
+    *,
+    name: str,
+    url: str,
+    profile: Profile,
+    security: Security,
+    monotonic: MonotonicClock,
+    links: Links | None = None,
+) -> Driver:
     """Give the driver for a machine; nothing is connected yet.
 
     `name` is the machine's name in the settings; where one server has several machines, it must be the
-    browse name of one of them. Raise `ValueError` for an unknown dialect or an address it cannot use.
+    browse name of one of them. Machines on one bus, or behind one connection, share it through `links`:
+    give the same one for all of them. Raise `ValueError` for an unknown dialect, or for an address or a
+    profile it cannot use.
     """
     opener = DRIVERS.get((profile.protocol, profile.dialect))
     if opener is None:
         known = ", ".join(f"{protocol}/{dialect}" for protocol, dialect in DRIVERS)
         raise ValueError(f"no driver for {profile.protocol}/{profile.dialect} (profile {profile.name}); known: {known}")
-    return opener(name, url, profile, security, monotonic)
+    return opener(name, url, profile, security, monotonic, links if links is not None else Links())
 
 
-def _isa95_jobs(name: str, url: str, profile: Profile, security: Security, monotonic: MonotonicClock) -> Driver:
+def own_certificate(directory: Path, application_uri: str) -> tuple[Path, Path]:
+    """Give our certificate (DER) and its key (PEM) in this directory, made at first use."""
+    from drivers.opcua.security import ensure_certificate  # noqa: PLC0415 - only those who use it pay
+
+    return ensure_certificate(directory, application_uri)
+
+
+def _isa95_jobs(
+    name: str, url: str, profile: Profile, security: Security, monotonic: MonotonicClock, _links: Links
+) -> Driver:
     from drivers.opcua.security import normal_fingerprint  # noqa: PLC0415 - asyncua takes a second
     from drivers.opcua.session import JobControlDriver  # noqa: PLC0415 - only those who use it pay
 
@@ -34,4 +55,15 @@ def _isa95_jobs(name: str, url: str, profile: Profile, security: Security, monot
     return JobControlDriver(url=url, machine=name, profile=profile, security=security, monotonic=monotonic)
 
 
-DRIVERS: Mapping[tuple[str, str], Opener] = {("opcua", "isa95-jobs"): _isa95_jobs}
+def _modbus_mailbox(
+    _name: str, url: str, profile: Profile, _security: Security, monotonic: MonotonicClock, links: Links
+) -> Driver:
+    from drivers.modbus.session import mailbox_driver  # noqa: PLC0415 - only those who use it pay
+
+    return mailbox_driver(url=url, profile=profile, monotonic=monotonic, links=links)
+
+
+DRIVERS: Mapping[tuple[str, str], Opener] = {
+    ("opcua", "isa95-jobs"): _isa95_jobs,
+    ("modbus", "mailbox"): _modbus_mailbox,
+}

@@ -1,4 +1,4 @@
-"""Mailbox map v1: the two register blocks of a job handshake, encoded, decoded and judged (pure).
+"""Mailbox map v1: the status block of a job handshake, and what it proves (pure).
 
 The PLC owns the status block S (64 words), the gateway the command block C (59 words). A command is
 written as a payload first and committed by one single word, so that nothing half-written is executed.
@@ -9,29 +9,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from drivers.base import Answer, Command, CommandKind, Finding, JobPhase, Look, Permits, Receipt, Scalar
-from drivers.profile import MailboxMap, MailboxRecipe, Profile, WordOrder
-from drivers.scaling import Kind, Layout
+from drivers.base import Answer, Command, CommandKind, Finding, JobPhase, Look, Permits, Receipt
+from drivers.profile import Profile, WordOrder
 
 STATUS_WORDS = 64
 COMMAND_WORDS = 59
 GW_HEARTBEAT = 0  # offsets in C
+CMD = 1
 PAYLOAD_AT = 1
 PAYLOAD_WORDS = 56
 CMD_SEQ = 58
+LOADING = frozenset({CommandKind.LOAD, CommandKind.LOAD_START})
 MAGIC = 0x4A43
 MAP_VERSION = 1
 MAY_START_ITSELF = 3  # bits of PERMIT whose place the map fixes
 HANDED_OVER = 4
 
+_SWAPPED_MAGIC = 0x434A
 _TEST_U32 = 0x01020304
 _TEST_F32 = 0x42F6E979  # 123.456
 _TEST_STR = 0x4142  # "AB"
-_ORDER_CHARS = 32
-_PARAMETERS = 16
-_JOB_NO_MAX = 0xFFFF_FFFF
-_EXACT_MAX = 1 << 24  # float32 carries every whole number up to here
-_LOADING = frozenset({CommandKind.LOAD, CommandKind.LOAD_START})
 
 
 class MailboxError(ValueError):
@@ -40,10 +37,6 @@ class MailboxError(ValueError):
 
 class TornError(MailboxError):
     """The block was read while the PLC was writing it: read it again."""
-
-
-class UnsendableError(ValueError):
-    """The map cannot carry this command."""
 
 
 class AckCode(IntEnum):
@@ -58,17 +51,6 @@ class AckCode(IntEnum):
     BAD_PARAMETER = 7
     DISCARDED_AT_BOOT = 8
 
-
-_CMD = {
-    CommandKind.LOAD_START: 1,
-    CommandKind.LOAD: 2,
-    CommandKind.START: 3,
-    CommandKind.STOP: 6,
-    CommandKind.ABORT: 7,
-    CommandKind.CLEAR: 8,
-}
-# WITHDRAW has no code in the map: the PLC itself takes a permission back when a permit falls.
-KINDS = frozenset({*_CMD, CommandKind.CANCEL})
 
 _REFUSED = {
     AckCode.UNKNOWN_JOB: "unknown job (ACK_CODE 3)",
@@ -172,43 +154,6 @@ def decode_status(words: Sequence[int], order: WordOrder) -> Status:
     )
 
 
-def encode_payload(command: Command, spec: MailboxMap) -> tuple[int, ...]:
-    """Give the 56 words from CMD to PAYLOAD_CRC; raise `UnsendableError` for what the map cannot carry.
-
-    Only a loading command carries quantity, recipe and parameters.
-    """
-    code = _CMD.get(command.kind)
-    if code is None:
-        raise UnsendableError(f"the mailbox has no command {command.kind.value}")
-    if not 1 <= command.job_no <= _JOB_NO_MAX:
-        raise UnsendableError(f"job number {command.job_no} is not between 1 and {_JOB_NO_MAX}")
-    quantity, recipe, values = 0, MailboxRecipe(number=0), ()
-    if command.kind in _LOADING:
-        quantity, recipe = command.quantity, _recipe(command, spec)
-        values = tuple(command.parameters[name] for name in recipe.parameters)
-    if not 0 <= quantity <= _JOB_NO_MAX:
-        raise UnsendableError(f"a quantity of {quantity} does not fit")
-    floats = Layout(kind=Kind.FLOAT32, order=spec.word_order)
-    parameters = [word for value in values for word in floats.encode(_number(value))]
-    words = (
-        code,
-        *_words32(command.job_no, spec.word_order),
-        *_words32(quantity, spec.word_order),
-        recipe.number,
-        len(values),
-        *_order_id(command.job_id),
-        *parameters,
-        *(0,) * (2 * _PARAMETERS - len(parameters)),
-    )
-    return (*words, _crc_word(words))
-
-
-def empty_payload() -> tuple[int, ...]:
-    """Give a payload that asks for nothing (CMD 0): what a commit that arrives late will find."""
-    words = (0,) * (PAYLOAD_WORDS - 1)
-    return (*words, _crc_word(words))
-
-
 def next_seq(ack_seq: int) -> int:
     """Give the commit word that follows: 1 to 65535, then 1 again."""
     return ack_seq % 0xFFFF + 1
@@ -281,7 +226,7 @@ def receipt_of(command: Command, seq: int, status: Status) -> Receipt | None:
     if status.ack_seq != seq:
         return None
     evidence = f"{_slot(status)}; HWM_JOB {status.hwm_job}, ACK_SEQ {seq}"
-    loading = command.kind in _LOADING
+    loading = command.kind in LOADING
     match status.ack_code:
         case AckCode.OK:
             return Receipt(answer=Answer.ACCEPTED, evidence=f"ok (ACK_CODE 1): {evidence}")
@@ -311,49 +256,9 @@ def withdrawal_of(command: Command, status: Status) -> Receipt:
     return Receipt(answer=Answer.REFUSED, evidence=evidence)
 
 
-def map_faults(profile: Profile) -> tuple[str, ...]:
-    """List why a profile cannot be driven through the mailbox, in words for who wrote it."""
-    spec = profile.mailbox
-    if spec is None:
-        return ("mailbox: missing; it says where the blocks lie and which number each recipe has",)
-    found = list(_base_faults(spec))
-    if spec.word_order not in {WordOrder.ABCD, WordOrder.CDAB}:
-        found.append(f"mailbox.word_order: {spec.word_order} swaps the bytes of a register; ABCD or CDAB are possible")
-    found += [f"recipes.{name}: has no number in mailbox.recipes" for name in profile.recipes.keys() - spec.recipes]
-    for name, recipe in spec.recipes.items():
-        found += [f"mailbox.recipes.{name}: {fault}" for fault in _recipe_faults(recipe, name, profile)]
-    try:
-        PermitBits.of(profile)
-    except ValueError as error:
-        found.append(f"permits: {error}")
-    return tuple(sorted(found))
-
-
-def crc16(octets: bytes) -> int:
-    """Give the CRC-16/MODBUS of some bytes (polynomial 0xA001 reflected, start 0xFFFF)."""
-    crc = 0xFFFF
-    for octet in octets:
-        crc = crc >> 8 ^ _CRC[(crc ^ octet) & 0xFF]
-    return crc
-
-
-def _crc_entry(octet: int) -> int:
-    for _ in range(8):
-        octet = octet >> 1 ^ 0xA001 if octet & 1 else octet >> 1
-    return octet
-
-
-_CRC = tuple(_crc_entry(octet) for octet in range(256))
-
-
-def _crc_word(words: Sequence[int]) -> int:
-    # 0 means "unchecked" to the PLC, so a payload whose CRC is 0 goes down as that.
-    return crc16(struct.pack(f">{len(words)}H", *words))
-
-
 def _check_map(words: Sequence[int], order: WordOrder) -> None:
     if words[0] != MAGIC:
-        swapped = "; the bytes of each register are swapped" if words[0] == 0x434A else ""
+        swapped = "; the bytes of each register are swapped" if words[0] == _SWAPPED_MAGIC else ""
         raise MailboxError(f"MAGIC is 0x{words[0]:04X} where 0x{MAGIC:04X} belongs: no mailbox here{swapped}")
     if words[1] != MAP_VERSION:
         raise MailboxError(f"MAP_VER is {words[1]}, and {MAP_VERSION} is understood")
@@ -373,45 +278,9 @@ def _u32(words: Sequence[int], at: int, order: WordOrder) -> int:
     return high << 16 | low
 
 
-def _words32(value: int, order: WordOrder) -> tuple[int, int]:
-    high, low = value >> 16, value & 0xFFFF
-    return (high, low) if order is WordOrder.ABCD else (low, high)
-
-
 def _text(words: Sequence[int]) -> str:
     octets = struct.pack(f">{len(words)}H", *words).partition(b"\0")[0]
-    return "".join(chr(octet) if 0x20 <= octet < 0x7F else "?" for octet in octets)
-
-
-def _order_id(job_id: str) -> tuple[int, ...]:
-    if not job_id.isascii() or not job_id.isprintable() or not 1 <= len(job_id) <= _ORDER_CHARS:
-        raise UnsendableError(f"job id {job_id!r} is not 1 to {_ORDER_CHARS} plain characters")
-    return struct.unpack(f">{_ORDER_CHARS // 2}H", job_id.encode("ascii").ljust(_ORDER_CHARS, b"\0"))
-
-
-def _recipe(command: Command, spec: MailboxMap) -> MailboxRecipe:
-    recipe = spec.recipes.get(command.recipe)
-    if recipe is None:
-        raise UnsendableError(f"recipe {command.recipe!r} has no number in the mailbox")
-    if set(recipe.parameters) != set(command.parameters):
-        raise UnsendableError(
-            f"recipe {command.recipe!r} goes down with {', '.join(recipe.parameters) or 'no parameters'}, "
-            f"the job has {', '.join(command.parameters) or 'none'}"
-        )
-    return recipe
-
-
-def _number(value: Scalar) -> float:
-    """Give a parameter as the float32 that carries it; raise where it would arrive as another number."""
-    if isinstance(value, str):
-        raise UnsendableError(f"{value!r} is a text, and the mailbox carries numbers")
-    if isinstance(value, int) and abs(value) > _EXACT_MAX:
-        raise UnsendableError(f"{value} would arrive rounded: a float32 is exact up to {_EXACT_MAX}")
-    try:
-        Layout(kind=Kind.FLOAT32).encode(float(value))
-    except ValueError as error:
-        raise UnsendableError(str(error)) from error
-    return float(value)
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in octets.decode("latin-1"))
 
 
 def _bit(word: int, place: int) -> bool:
@@ -430,34 +299,3 @@ def _slot(status: Status) -> str:
         return "slot free"
     state = JobPhase(status.job_state).name
     return f"job {status.slot_job} ({status.order_id or 'no ORDER_ID'}) {state}"
-
-
-def _base_faults(spec: MailboxMap) -> Sequence[str]:
-    found = []
-    for name, base, words in (
-        ("status_base", spec.status_base, STATUS_WORDS),
-        ("command_base", spec.command_base, COMMAND_WORDS),
-    ):
-        if not 0 <= base <= 0x10000 - words:
-            found.append(f"mailbox.{name}: {base} leaves no room for {words} registers")
-    if -COMMAND_WORDS < spec.status_base - spec.command_base + 0 < COMMAND_WORDS or (
-        spec.status_base <= spec.command_base < spec.status_base + STATUS_WORDS
-    ):
-        found.append("mailbox: the status block and the command block overlap")
-    return found
-
-
-def _recipe_faults(recipe: MailboxRecipe, name: str, profile: Profile) -> Sequence[str]:
-    found = []
-    if not 1 <= recipe.number <= 0xFFFF:
-        found.append(f"number {recipe.number} is not between 1 and 65535")
-    if len(recipe.parameters) > _PARAMETERS:
-        found.append(f"{len(recipe.parameters)} parameters, and {_PARAMETERS} fit")
-    if len(set(recipe.parameters)) != len(recipe.parameters):
-        found.append("a parameter stands twice")
-    known = profile.recipes.get(name)
-    if known is None:
-        found.append("is not among the recipes")
-    elif set(recipe.parameters) != set(known.parameters):
-        found.append(f"parameters are not those of the recipe ({', '.join(known.parameters) or 'none'})")
-    return found

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import structlog
 
 from drivers.base import Driver, Security
-from drivers.catalog import open_driver
+from drivers.catalog import open_driver, own_certificate
 from drivers.profile import Profile, Recipe
 from gateway import __version__, sdnotify
 from gateway.api.app import create_app
@@ -235,9 +235,7 @@ class _House:
             return Security()
         certificate, key = chosen.certificate, chosen.private_key
         if certificate is None or key is None:
-            from drivers.opcua.security import ensure_certificate  # noqa: PLC0415 - asyncua only where it is used
-
-            certificate, key = ensure_certificate(self._state_dir / "pki", f"urn:kvot:gateway:{self._settings.site.id}")
+            certificate, key = own_certificate(self._state_dir / "pki", f"urn:kvot:gateway:{self._settings.site.id}")
         return Security(server_fingerprint=chosen.server_fingerprint, own_certificate=certificate, own_key=key)
 
     def _publisher(self) -> Any:

@@ -16,6 +16,7 @@ MAX_ITEMS: Final = 100
 _LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 # journald reads the priority of syslog from the beginning of a line, see sd-daemon(3).
 _PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "exception": 3, "critical": 2}
+_LIBRARIES: Final = ("asyncua", "pymodbus", "uvicorn", "httpx", "httpcore")
 _SECRET_KEYS: Final = frozenset({"password", "secret", "token", "authorization", "consumer_secret", "consumer_key"})
 
 
@@ -46,6 +47,8 @@ def configure_logging(*, level: str, format: Format | str) -> None:  # noqa: A00
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
+    for name in _LIBRARIES:  # what they say of their own steps is for whoever asks for debug
+        logging.getLogger(name).setLevel("DEBUG" if level.lower() == "debug" else "WARNING")
     _silence()
 
 

@@ -17,6 +17,7 @@ class Event(StrEnum):
     START = "start"
     INTERRUPT = "interrupt"
     RESUME = "resume"
+    MADE = "made"  # a cycle has ended and the job goes on; not every machine writes it
     END = "end"
     ABORT = "abort"
 

@@ -90,7 +90,8 @@ class Desk:
         place = self._place(machine)
         if level.rank > place.configured.rank:
             raise RefusedError(
-                f"{machine} may be armed up to {place.configured.value!r}: raise machines.{machine}.control in kvot.yaml"
+                f"{machine} may be armed up to {place.configured.value!r}: "
+                f"raise machines.{machine}.control in kvot.yaml"
             )
         now = self.board.get(("state", machine))
         if not now.get("identity"):

@@ -1,9 +1,15 @@
 """One request to the running gateway over its control socket."""
 
 import os
+import socket as unix_socket
 from collections.abc import Mapping
+from contextlib import closing
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from json import dumps, loads
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlencode
 
 import typer
 
@@ -30,29 +36,56 @@ def post(path: str, body: object, *, socket: Path | None, state: Path | None) ->
     return _or_fail("POST", path, socket=socket, state=state, json=body)
 
 
-def ask(method: str, path: str, *, socket: Path, timeout_s: float = 10.0, **more: Any) -> Any:
+def ask(
+    method: str,
+    path: str,
+    *,
+    socket: Path,
+    params: Mapping[str, object] | None = None,
+    json: object = None,
+    timeout_s: float = 10.0,
+) -> Any:
     """Make one request over the control socket and give its answer; raise `AskError`."""
-    import httpx  # noqa: PLC0415 - `--help` must not pay for it
-
+    target = f"{path}?{urlencode(params)}" if params else path
+    body = None if json is None else dumps(json).encode()
     try:
-        transport = httpx.HTTPTransport(uds=os.fspath(socket))
-        with httpx.Client(transport=transport, base_url="http://kvot", timeout=timeout_s) as client:
-            answer = client.request(method, path, **more)
-    except httpx.ConnectError as fault:
-        text = f"no gateway answers at {socket}: {fault}. Is it running? (`kvot run`, or --socket PATH)"
-        raise AskError(exits.UNREACHABLE, text) from fault
-    except httpx.HTTPError as fault:
+        with closing(_ControlConnection(socket, timeout_s)) as connection:
+            connection.request(method, target, body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            text, is_json = answer.read(), "json" in (answer.getheader("Content-Type") or "")
+    except (ConnectionError, FileNotFoundError) as fault:
         raise AskError(
-            exits.UNREACHABLE, f"the gateway at {socket} did not answer: {type(fault).__name__} {fault}"
+            exits.UNREACHABLE, f"no gateway answers at {socket}: {fault}. Is it running? (`kvot run`, or --socket PATH)"
         ) from fault
-    if answer.is_success:
-        return answer.json() if answer.content and "json" in answer.headers.get("content-type", "") else None
-    problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}
-    code = _CODES.get(answer.status_code, exits.FAILURE)
-    raise AskError(code, problem.get("detail") or f"the gateway answered {answer.status_code}")
+    except (OSError, HTTPException) as fault:
+        raise AskError(exits.UNREACHABLE, f"the gateway at {socket} did not answer: {fault or 'too late'}") from fault
+    content = loads(text) if text and is_json else None
+    if answer.status < HTTPStatus.MULTIPLE_CHOICES:
+        return content
+    detail = content.get("detail") if isinstance(content, dict) else None
+    code = _CODES.get(answer.status, exits.FAILURE)
+    raise AskError(code, detail or f"the gateway answered {answer.status}")
 
 
-_CODES = {409: exits.REFUSED, 422: exits.USAGE, 503: exits.TEMPORARY}
+class _ControlConnection(HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("kvot", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket's path instead of a host."""
+        self.sock = unix_socket.socket(unix_socket.AF_UNIX, unix_socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(os.fspath(self._path))
+
+
+_CODES: Mapping[int, int] = {
+    HTTPStatus.CONFLICT: exits.REFUSED,
+    HTTPStatus.UNPROCESSABLE_ENTITY: exits.USAGE,
+    HTTPStatus.SERVICE_UNAVAILABLE: exits.TEMPORARY,
+}
 
 
 def _or_fail(method: str, path: str, *, socket: Path | None, state: Path | None, **more: Any) -> Any:

@@ -10,6 +10,7 @@ import typer
 
 from gateway.cli import exits
 from gateway.cli import output as printed
+from gateway.cli.options import ConfigOption, DirectoryOption, SetOption
 from gateway.cli.output import Output, OutputOption
 
 if TYPE_CHECKING:  # the models cost a third of a second: only a verb that runs pays for them
@@ -26,11 +27,6 @@ class Kind(StrEnum):
 
     SETTINGS = "settings"
     MACHINE = "machine"
-
-
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration file.")]
-DirectoryOption = Annotated[Path | None, typer.Option("--config-directory", help="Adds *.yaml of it, in name order.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="One key as section.key=value; wins over files.")]
 
 
 @app.command()

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from gateway.cli.client import get
-from gateway.cli.output import Output, OutputOption, SocketOption, StateOption, show
+from gateway.cli.options import SocketOption, StateOption
+from gateway.cli.output import Output, OutputOption, show
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 COLUMNS = ("job_id", "machine", "recipe", "quantity", "good", "scrap", "state", "hold_reason")

@@ -6,7 +6,8 @@ import typer
 
 from gateway.cli.client import fail, get, post
 from gateway.cli.exits import FAILURE
-from gateway.cli.output import Output, OutputOption, SocketOption, StateOption, show
+from gateway.cli.options import SocketOption, StateOption
+from gateway.cli.output import Output, OutputOption, show
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 COLUMNS = (

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,12 +17,6 @@ class Output(StrEnum):
 
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print the answer.")]
-SocketOption = Annotated[
-    Path | None, typer.Option("--socket", envvar="KVOT_SOCKET", help="The gateway's control socket.")
-]
-StateOption = Annotated[
-    Path | None, typer.Option("--state-dir", envvar="KVOT_STATE_DIR", help="The gateway's state directory.")
-]
 
 
 def show(answer: Any, output: Output, columns: Sequence[str] = ()) -> None:

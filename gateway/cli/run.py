@@ -1,23 +1,17 @@
 """`kvot run`: the daemon itself."""
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gateway.cli import exits
 from gateway.cli.client import fail
-from gateway.cli.output import SocketOption, StateOption
-
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration file.")]
-DirectoryOption = Annotated[
-    Path | None, typer.Option("--config-directory", help="More configuration: *.yaml, merged in name order.")
-]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Overrule one key: a.b=value.")]
+from gateway.cli.options import ConfigOption, DirectoryOption, SetOption, SocketOption, StateOption
 
 
 def run(
+    *,
     config: ConfigOption = None,
     config_directory: DirectoryOption = None,
     overrides: SetOption = None,
@@ -32,7 +26,10 @@ def run(
     from gateway.log import configure_logging  # noqa: PLC0415
     from gateway.settings import load  # noqa: PLC0415
 
-    configure_logging(level=log_level, format=log_format)
+    try:
+        configure_logging(level=log_level, format=log_format)
+    except ValueError as fault:
+        fail(exits.USAGE, str(fault))
     try:
         settings = load(config, directory=config_directory, overrides=overrides or ())
         state = places.state_dir(state_dir)

@@ -9,15 +9,13 @@ import typer
 
 from gateway.cli import exits
 from gateway.cli.client import fail
+from gateway.cli.options import ConfigOption
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Take address, keys and time from this configuration.")
-]
 
 
 @app.command(context_settings=_PASS_ON)

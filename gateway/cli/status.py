@@ -6,7 +6,8 @@ import typer
 
 from gateway.cli import exits
 from gateway.cli.client import get
-from gateway.cli.output import Output, OutputOption, SocketOption, StateOption, show
+from gateway.cli.options import SocketOption, StateOption
+from gateway.cli.output import Output, OutputOption, pick, show
 
 
 def status(
@@ -20,7 +21,7 @@ def status(
     if output is Output.TABLE:
         machines = answer.pop("machines")
         answer["machines"] = [
-            f"{one['machine']}: {one['link'].get('state', 'unknown')}, level {one.get('level')}, {one['now'].get('why', '')}"
+            f"{one['machine']}: {pick(one, 'link.state')}, level {one.get('level')}, {pick(one, 'now.why')}"
             for one in machines
         ]
         answer["links"] = [f"{name} {link['state']} {link['reason']}".strip() for name, link in answer["links"].items()]

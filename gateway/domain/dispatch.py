@@ -4,7 +4,7 @@
 names the one next step. Rules R1-R9 are those of docs/explanation/delivery.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from drivers.base import CommandKind, Finding, JobPhase, Look
@@ -38,7 +38,7 @@ class OpenCommand:
     job_id: str
     kind: CommandKind
     boot: str  # the machine's boot at the intent
-    silent_s: float
+    silent_s: float = field(compare=False)  # only time goes by: the command is the same
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +60,7 @@ class Standing:
     command: OpenCommand | None
     work: Work | None
     boot: str | None  # the machine's boot when it was last seen
+    asked: frozenset[str] = frozenset()  # causes of the open doubts about the subject
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +127,13 @@ class Doubt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """The machine has answered what a person was asked about this job: the question is closed."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HoldMachine:
     """Send nothing to this machine until a named person hands it over again."""
 
@@ -139,7 +147,7 @@ class Rest:
     why: str
 
 
-Step = Send | Settle | Follow | Conclude | Cleared | Doubt | HoldMachine | Rest
+Step = Send | Settle | Follow | Conclude | Cleared | Doubt | Answered | HoldMachine | Rest
 
 
 def subject(standing: Standing) -> str | None:
@@ -155,15 +163,24 @@ def decide(standing: Standing, look: Look, finding: Finding | None, ability: Abi
     `finding` is the machine's full answer about `subject(standing)`, read after `look`; None only
     where there is no subject. Sending is the last resort: first a lost hand-over is written down, then
     doubts are settled, then the machine is followed, then results are stored, then the next job is sent.
+    A doubt is put to people once, and taken back when the machine names the job after all.
     """
     if (lost := _lost_hand(standing, look)) is not None:
         return lost
-    if standing.command is not None:
-        assert finding is not None
-        return _settle(standing.command, look, finding, ability)
-    if standing.work is None:
+    if finding is None:
+        assert subject(standing) is None
         return Rest(why="no job")
-    assert finding is not None
+    step = _about(standing, look, finding, ability)
+    if isinstance(step, Doubt):
+        return Rest(why=f"a person must decide: {step.cause}") if step.cause in standing.asked else step
+    return Answered(job_id=finding.job_id) if standing.asked and _knows(look, finding) else step
+
+
+def _about(standing: Standing, look: Look, finding: Finding, ability: Ability) -> Step:
+    """Name the next step about the subject."""
+    if standing.command is not None:
+        return _settle(standing.command, look, finding, ability)
+    assert standing.work is not None
     match standing.work.state:
         case JobState.RELEASED:
             return _begin(standing, standing.work, look, finding, ability)
@@ -266,7 +283,7 @@ def _begin(standing: Standing, work: Work, look: Look, finding: Finding, ability
             job_id=work.job_id,
             cause="the machine knows a job that was never sent",
             evidence=finding.evidence,
-            actions=("not_made", "made"),
+            actions=("not_made", "made", "aborted"),
         )
     if (held := work.held or standing.held) is not None:
         return Rest(why=f"held: {held}")

@@ -9,7 +9,7 @@ from hashlib import sha256
 from drivers.base import Scalar
 from drivers.profile import Recipe
 from gateway.domain.orders import LineKind, ShopLine, ShopOrder
-from gateway.domain.products import ExpressionFaultError, Family, Product, Range, Step
+from gateway.domain.products import ExpressionFaultError, Family, Range, Step
 from gateway.domain.states import LineState
 
 RecipeOf = Callable[[str, str], Recipe]  # (machine, recipe name) -> the machine type's recipe
@@ -138,7 +138,7 @@ def _read_line(
         return aside(f"sku:{shop}/{named}", "unknown article", f"{named!r} is not under products:")
     try:
         requirements = tuple(
-            _require(line, step, index, values=values, product=product, catalogue=catalogue)
+            _require(line, step, index, values=values, catalogue=catalogue)
             for index, step in enumerate(product.route, start=1)
         )
     except ExpressionFaultError as fault:
@@ -165,7 +165,6 @@ def _require(
     index: int,
     *,
     values: Mapping[str, object],
-    product: Product,
     catalogue: Catalogue,
 ) -> Requirement:
     """Compute the parameters of one step and check them against the recipe of every machine that may make it."""

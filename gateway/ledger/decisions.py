@@ -10,6 +10,10 @@ from gateway.ledger.database import Tx, ring
 from gateway.ledger.orders import close_line
 from gateway.ledger.sql import change, row, rows
 
+_UNFINISHED = frozenset(
+    {JobState.RELEASED, JobState.IN_DOUBT, JobState.ACCEPTED, JobState.RUNNING, JobState.INTERRUPTED}
+)
+
 
 def decide(tx: Tx, exception_id: int, *, action: str, who: str, note: str, now: datetime) -> None:
     """Resolve an exception by one of its actions; raise `RefusedError` when that is not possible (any more)."""
@@ -21,6 +25,8 @@ def decide(tx: Tx, exception_id: int, *, action: str, who: str, note: str, now: 
             _not_made(tx, name, who=who, now=now)
         case "job", "made":
             _made(tx, name, who=who, note=note, now=now)
+        case "job", "aborted":
+            _aborted(tx, name, who=who, now=now)
         case "job", "retry":
             jobs.hold_job(tx, name, reason=None)
         case "job", "remake":
@@ -43,40 +49,43 @@ def decide(tx: Tx, exception_id: int, *, action: str, who: str, note: str, now: 
 
 
 def _not_made(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
-    """A person looked: the job was not made. In doubt it is sent again; otherwise its pieces are made anew."""
-    doubtful = _state(tx, job_id) is JobState.IN_DOUBT
-    jobs.settle_open_command(tx, job_id, evidence=f"not made, says {who}", who=who, now=now)
-    if doubtful:
-        jobs.release_again(tx, job_id, who=who, now=now)
-        return
+    """A person looked: the job was never started. In doubt it is sent again; otherwise its pieces are made anew."""
     match state := _state(tx, job_id):
+        case JobState.IN_DOUBT:
+            jobs.settle_open_command(tx, job_id, evidence=f"not made, says {who}", who=who, now=now)
+            jobs.release_again(tx, job_id, who=who, now=now)
         case JobState.RELEASED:
             jobs.move_job(
-                tx, job_id, seen=state, state=JobState.CANCELLED, who=who, evidence="not made, says a person", now=now
+                tx, job_id, seen=state, state=JobState.CANCELLED, who=who, evidence=f"not made, says {who}", now=now
             )
-        case JobState.ACCEPTED | JobState.RUNNING | JobState.INTERRUPTED:
-            finding = Finding(
-                job_id=job_id, phase=JobPhase.ABORTED, evidence=f"not made, says {who}", produced=0, good=0
-            )
-            jobs.conclude(tx, job_id, state=JobState.ABORTED, finding=finding, who=who, now=now)
-            _let_requirements_go(tx, job_id)
-            exceptions.settle(tx, subject=f"job:{job_id}", at=now)
         case _:
-            raise RefusedError(f"job {job_id} is {state}: there is nothing to decide any more")
+            _conclude(tx, job_id, JobPhase.ABORTED, f"not made, says {who}", good=0, who=who, now=now)
+
+
+def _aborted(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
+    """A person looked: the job was started and did not finish. Its pieces are made anew, under another job id."""
+    _conclude(tx, job_id, JobPhase.ABORTED, f"started and not finished, says {who}", good=0, who=who, now=now)
 
 
 def _made(tx: Tx, job_id: str, *, who: str, note: str, now: datetime) -> None:
     """A person looked: the whole job was made."""
     job = row(tx, "SELECT quantity FROM jobs WHERE job_id = :job", job=job_id)
     assert job is not None
-    quantity = job["quantity"]
-    state = _state(tx, job_id)
-    if state not in {JobState.IN_DOUBT, JobState.ACCEPTED, JobState.RUNNING, JobState.INTERRUPTED}:
-        raise RefusedError(f"job {job_id} is {state}: it cannot be confirmed as made")
     evidence = f"made, says {who}" + (f": {note}" if note else "")
-    finding = Finding(job_id=job_id, phase=JobPhase.ENDED, evidence=evidence, produced=quantity, good=quantity)
+    _conclude(tx, job_id, JobPhase.ENDED, evidence, good=job["quantity"], who=who, now=now)
+
+
+def _conclude(tx: Tx, job_id: str, phase: JobPhase, evidence: str, *, good: int, who: str, now: datetime) -> None:
+    """End a job by a person's word; one that was never sent passes through the doubt that the machine has raised."""
+    state = _state(tx, job_id)
+    if state not in _UNFINISHED:
+        raise RefusedError(f"job {job_id} is {state}: there is nothing to decide any more")
+    if state is JobState.RELEASED:
+        jobs.move_job(tx, job_id, seen=state, state=JobState.IN_DOUBT, who=who, evidence=evidence, now=now)
     jobs.settle_open_command(tx, job_id, evidence=evidence, who=who, now=now)
-    jobs.conclude(tx, job_id, state=JobState.COMPLETED, finding=finding, who=who, now=now)
+    finding = Finding(job_id=job_id, phase=phase, evidence=evidence, produced=good, good=good)
+    last = JobState.COMPLETED if phase is JobPhase.ENDED else JobState.ABORTED
+    jobs.conclude(tx, job_id, state=last, finding=finding, who=who, now=now)
 
 
 def _state(tx: Tx, job_id: str) -> JobState:
@@ -108,7 +117,8 @@ def _close_article(tx: Tx, name: str, *, now: datetime) -> None:
     shop, _, sku = name.partition("/")
     for line in rows(
         tx,
-        "SELECT l.line_id FROM order_lines l JOIN orders o USING (order_id) WHERE o.shop = :shop AND l.state = 'quarantined' "
+        "SELECT l.line_id FROM order_lines l JOIN orders o USING (order_id) WHERE o.shop = :shop "
+        "AND l.state = 'quarantined' "
         "AND (json_extract(l.skus, '$[0]') = :sku OR (l.skus = '[]' AND l.name = :sku))",
         shop=shop,
         sku=sku,
@@ -137,7 +147,8 @@ def _allow_more_remakes(tx: Tx, requirement_id: int) -> None:
     """Count remakes from here on."""
     change(
         tx,
-        "UPDATE requirements SET hold_reason = NULL, remade = (SELECT COUNT(*) FROM allocations a JOIN jobs j USING (job_id) "
+        "UPDATE requirements SET hold_reason = NULL, remade = (SELECT COUNT(*) FROM allocations a "
+        "JOIN jobs j USING (job_id) "
         "WHERE a.requirement_id = :id AND j.state IN ('completed','aborted')) WHERE requirement_id = :id",
         id=requirement_id,
     )

@@ -10,10 +10,9 @@ from drivers.base import CommandKind, Finding, Scalar
 from gateway.domain.dispatch import REFUSALS, Settlement
 from gateway.domain.states import JobState, LineState
 from gateway.errors import IllegalTransitionError
-from gateway.ledger import events, facts
+from gateway.ledger import events, exceptions, facts
 from gateway.ledger.counters import next_number
 from gateway.ledger.database import Tx, ring
-from gateway.ledger.exceptions import open_exception
 from gateway.ledger.orders import move_line, tell
 from gateway.ledger.runs import follow_run
 from gateway.ledger.sql import change, insert, row, rows
@@ -49,7 +48,7 @@ class Wire:
 
 
 def move_job(tx: Tx, job_id: str, *, seen: JobState, state: JobState, who: str, evidence: str, now: datetime) -> None:
-    """Move a job from the state it was seen in, and all that hangs on it: lines, run, facts.
+    """Move a job from the state it was seen in, and all that hangs on it: questions, lines, run, facts.
 
     Raise `IllegalTransitionError` when the job is not there any more or the model has no such move.
     """
@@ -62,6 +61,7 @@ def move_job(tx: Tx, job_id: str, *, seen: JobState, state: JobState, who: str, 
     )
     if moved != 1:
         raise IllegalTransitionError(f"job {job_id} is not {seen}")
+    answered(tx, job_id, now=now)
     events.record(
         tx,
         what=f"job.{state}",
@@ -213,8 +213,8 @@ def refusals(tx: Tx, job_id: str) -> int:
 def conclude(tx: Tx, job_id: str, *, state: JobState, finding: Finding, who: str, now: datetime) -> None:
     """Store a job's result and what it yields for each line, before anything is cleared at the machine (R9).
 
-    Good pieces go to the allocations in order; what is lacking goes back to the plan. After an abort a
-    person decides whether the rest is made again.
+    Good pieces go to the allocations in order; what is lacking goes back to the plan. After an abort at
+    the machine a person decides whether the rest is made again.
     """
     job = row(tx, "SELECT state, quantity, machine, recipe_version FROM jobs WHERE job_id = :job", job=job_id)
     assert job is not None
@@ -238,7 +238,7 @@ def conclude(tx: Tx, job_id: str, *, state: JobState, finding: Finding, who: str
     _start_lines(tx, job_id, now=now)
     _allocate(tx, job_id, good)
     move_job(tx, job_id, seen=JobState(job["state"]), state=state, who=who, evidence=finding.evidence, now=now)
-    if state is JobState.ABORTED:
+    if state is JobState.ABORTED and who == "kvot":
         _hold_after_abort(tx, job_id, good, job["quantity"], finding, now=now)
     for order_id in _orders_of(tx, job_id):
         tell(tx, order_id, now=now)
@@ -252,6 +252,22 @@ def cleared(tx: Tx, job_id: str, *, now: datetime) -> None:
     )
 
 
+def doubts(tx: Tx, job_id: str) -> frozenset[str]:
+    """Give the causes of the open questions whether a job was made."""
+    found = rows(
+        tx,
+        "SELECT cause FROM exceptions WHERE subject = :subject AND state <> 'resolved' "
+        "AND actions LIKE '%\"not_made\"%'",
+        subject=f"job:{job_id}",
+    )
+    return frozenset(one["cause"] for one in found)
+
+
+def answered(tx: Tx, job_id: str, *, now: datetime) -> None:
+    """Close the open questions about a job: the machine, or a person, has said what became of it."""
+    exceptions.settle(tx, subject=f"job:{job_id}", at=now)
+
+
 def hold_job(tx: Tx, job_id: str, *, reason: str | None) -> None:
     """Hold a job, or let it go with None; its state stays as it is."""
     change(tx, "UPDATE jobs SET hold_reason = :reason WHERE job_id = :job", reason=reason, job=job_id)
@@ -261,7 +277,7 @@ def raise_doubt(tx: Tx, job_id: str, *, cause: str, evidence: str, actions: tupl
     """Show a doubt to people: one exception with what is known and what may be done."""
     job = row(tx, "SELECT machine, state, quantity FROM jobs WHERE job_id = :job", job=job_id)
     assert job is not None
-    open_exception(
+    exceptions.open_exception(
         tx,
         subject=f"job:{job_id}",
         cause=cause,

@@ -12,7 +12,7 @@ from gateway.errors import RefusedError
 from gateway.ledger import events, facts
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception, settle
-from gateway.ledger.jobs import refusals
+from gateway.ledger.jobs import doubts, refusals
 from gateway.ledger.sql import change, row
 from gateway.ledger.times import to_text
 
@@ -115,6 +115,7 @@ def standing(tx: Tx, machine: str, *, configured: Level, silent_s: float) -> Sta
         machine=machine,
     )
     job = _current(tx, machine)
+    subject = command["job_id"] if command is not None else job["job_id"] if job is not None else ""
     return Standing(
         level=in_force(Level(known["level"]), configured),
         held=known["hold_reason"],
@@ -136,6 +137,7 @@ def standing(tx: Tx, machine: str, *, configured: Level, silent_s: float) -> Sta
             held=job["hold_reason"],
             refusals=refusals(tx, job["job_id"]),
         ),
+        asked=doubts(tx, subject),
     )
 
 

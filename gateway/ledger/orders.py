@@ -35,9 +35,10 @@ class Taken(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """An order as read from a shop, with what is to become of each row."""
+    """An order as read from a shop: whether it may be made, and what is to become of each row."""
 
     shop: str
+    due: bool
     order: ShopOrder
     plans: tuple[LinePlan, ...]
     families: Mapping[str, Family]
@@ -84,7 +85,8 @@ def move_line(tx: Tx, line_id: int, *, seen: LineState, state: LineState, reason
     """Move a line from the state it was seen in; raise `IllegalTransitionError` when it is not there any more."""
     moved = change(
         tx,
-        "UPDATE order_lines SET prev_state = state, state = :state, reason = :reason WHERE line_id = :line AND state = :seen",
+        "UPDATE order_lines SET prev_state = state, state = :state, reason = :reason WHERE line_id = :line "
+        "AND state = :seen",
         state=state,
         seen=seen,
         reason=reason,
@@ -156,7 +158,8 @@ def _standings(tx: Tx, order_id: int) -> list[LineStanding]:
     found = rows(
         tx,
         "SELECT l.state, l.quantity, l.promise_at, l.expected_at, "
-        "COALESCE((SELECT r.good FROM requirements r WHERE r.line_id = l.line_id ORDER BY r.step DESC LIMIT 1), 0) AS good "
+        "COALESCE((SELECT r.good FROM requirements r "
+        "WHERE r.line_id = l.line_id ORDER BY r.step DESC LIMIT 1), 0) AS good "
         "FROM order_lines l WHERE l.order_id = :id",
         id=order_id,
     )
@@ -187,7 +190,7 @@ def _insert(tx: Tx, reading: Reading, digest: str, *, now: datetime) -> int:
         payment=order.payment,
         placed_at=to_text(order.placed_at),
         received_at=to_text(now),
-        due=int(all(plan.state is not LineState.NOT_DUE for plan in reading.plans)),
+        due=int(reading.due),
         hold_reason=None,
         revision=1,
         content_hash=digest,
@@ -293,13 +296,14 @@ def _revise(tx: Tx, order_id: int, reading: Reading, digest: str, *, revision: i
     order = reading.order
     change(
         tx,
-        "UPDATE orders SET content_hash = :digest, revision = :revision, status = :status, payment = :payment, due = :due "
+        "UPDATE orders SET content_hash = :digest, revision = :revision, status = :status, "
+        "payment = :payment, due = :due "
         "WHERE order_id = :id",
         digest=digest,
         revision=revision,
         status=order.status,
         payment=order.payment,
-        due=int(all(plan.state is not LineState.NOT_DUE for plan in reading.plans)),
+        due=int(reading.due),
         id=order_id,
     )
     events.record(
@@ -355,7 +359,8 @@ def _reread_line(tx: Tx, line: RowMapping, seen: LineState, plan: LinePlan, read
     promise = promise_of(plan.requirements, counted_from=now, families=reading.families)
     change(
         tx,
-        "UPDATE order_lines SET promise_at = :promise, promise_source = 'static' WHERE line_id = :line AND :promise IS NOT NULL",
+        "UPDATE order_lines SET promise_at = :promise, promise_source = 'static' WHERE line_id = :line "
+        "AND :promise IS NOT NULL",
         promise=None if promise is None else to_text(promise),
         line=line_id,
     )
@@ -370,7 +375,8 @@ def _replace_line(tx: Tx, line: RowMapping, plan: LinePlan) -> None:
     line_id = line["line_id"]
     change(
         tx,
-        "UPDATE order_lines SET quantity = :quantity, options = :options, skus = :skus, product = :product, name = :name "
+        "UPDATE order_lines SET quantity = :quantity, options = :options, skus = :skus, product = :product, "
+        "name = :name "
         "WHERE line_id = :line",
         quantity=plan.line.quantity,
         options=_json(plan.line.options),

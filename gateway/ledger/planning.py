@@ -28,7 +28,8 @@ def owed(tx: Tx) -> list[Owed]:
                    SELECT SUM(a.quantity) FROM allocations a JOIN jobs j USING (job_id)
                    WHERE a.requirement_id = r.requirement_id AND j.state IN {UNFINISHED}), 0) AS lacking,
                  (SELECT COUNT(*) FROM allocations a JOIN jobs j USING (job_id)
-                   WHERE a.requirement_id = r.requirement_id AND j.state IN ('completed','aborted')) - r.remade AS remakes
+                   WHERE a.requirement_id = r.requirement_id AND j.state IN ('completed','aborted'))
+                 - r.remade AS remakes
           FROM requirements r JOIN order_lines l USING (line_id) JOIN orders o USING (order_id)
           WHERE l.state IN ('received','planned','in_production')
             AND l.hold_reason IS NULL AND o.hold_reason IS NULL AND r.hold_reason IS NULL)
@@ -132,8 +133,10 @@ def _insert_job(tx: Tx, run_id: int, machine: str, need: Owed, *, site: str, epo
     )
     change(
         tx,
-        "INSERT INTO jobs (job_id, run_id, machine, recipe, recipe_version, parameters, parameters_hash, quantity, state, remake_of, promise_at) "
-        "SELECT :job, :run, :machine, recipe, recipe_version, parameters, parameters_hash, :quantity, :state, :before, :promise "
+        "INSERT INTO jobs (job_id, run_id, machine, recipe, recipe_version, parameters, parameters_hash, "
+        "quantity, state, remake_of, promise_at) "
+        "SELECT :job, :run, :machine, recipe, recipe_version, parameters, parameters_hash, :quantity, :state, "
+        ":before, :promise "
         "FROM requirements WHERE requirement_id = :need",
         job=job_id,
         run=run_id,

@@ -43,7 +43,8 @@ def reread(tx: Tx, reading: Reading, *, now: datetime) -> None:
 def _order(tx: Tx, order: RowMapping) -> ShopOrder:
     lines = rows(
         tx,
-        "SELECT * FROM order_lines WHERE order_id = :id AND state = 'quarantined' AND reason NOT LIKE 'not understood%' "
+        "SELECT * FROM order_lines WHERE order_id = :id AND state = 'quarantined' "
+        "AND reason NOT LIKE 'not understood%' "
         "ORDER BY position",
         id=order["order_id"],
     )

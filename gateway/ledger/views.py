@@ -14,9 +14,13 @@ from gateway.ledger.sql import row, rows
 PAGE = 200
 View = dict[str, Any]
 
-_ORDER = "SELECT o.order_id, o.shop, o.shop_order_id, o.number, o.channel, o.kind, o.currency, o.status, o.placed_at, o.received_at, o.hold_reason, o.revision FROM orders o"
+_ORDER = (
+    "SELECT o.order_id, o.shop, o.shop_order_id, o.number, o.channel, o.kind, o.currency, o.status, o.due, "
+    "o.placed_at, o.received_at, o.hold_reason, o.revision FROM orders o"
+)
 _JOB = (
-    "SELECT j.job_id, j.run_id, j.machine, j.recipe, j.recipe_version, j.parameters, j.quantity, j.state, j.hold_reason, "
+    "SELECT j.job_id, j.run_id, j.machine, j.recipe, j.recipe_version, j.parameters, j.quantity, j.state, "
+    "j.hold_reason, "
     "j.remake_of, j.cleared_at, r.family, s.produced, s.good, s.scrap, s.started_at, s.ended_at, s.confirmed_by "
     "FROM jobs j JOIN runs r USING (run_id) LEFT JOIN results s ON s.result_id = "
     "(SELECT MAX(result_id) FROM results WHERE job_id = j.job_id)"
@@ -74,7 +78,7 @@ def list_jobs(
     """List jobs in the order they were made, with their results."""
     found = rows(
         tx,
-        f"{_JOB} WHERE (:state IS NULL OR j.state = :state) AND (:machine IS NULL OR j.machine = :machine) "
+        f"{_JOB} WHERE (:state IS NULL OR j.state = :state) AND (:machine IS NULL OR j.machine = :machine) "  # noqa: S608
         "AND (:after = '' OR j.rowid > (SELECT rowid FROM jobs WHERE job_id = :after)) ORDER BY j.rowid LIMIT :limit",
         state=state,
         machine=machine,
@@ -94,7 +98,8 @@ def show_job(tx: Tx, job_id: str) -> View | None:
         dict(command)
         for command in rows(
             tx,
-            "SELECT kind, attempt, machine, endpoint, job_no, session, machine_boot, intended_at, settlement, settled_at, evidence "
+            "SELECT kind, attempt, machine, endpoint, job_no, session, machine_boot, intended_at, settlement, "
+            "settled_at, evidence "
             "FROM commands WHERE job_id = :job ORDER BY command_id",
             job=job_id,
         )
@@ -109,7 +114,8 @@ def machine_facts(tx: Tx) -> dict[str, View]:
     found = rows(
         tx,
         "SELECT m.machine, m.level, m.armed_by, m.armed_at, m.identity, m.hold_reason, "
-        "(SELECT COUNT(*) FROM jobs j WHERE j.machine = m.machine AND j.state NOT IN ('completed','aborted','cancelled')) AS open_jobs "
+        "(SELECT COUNT(*) FROM jobs j WHERE j.machine = m.machine "
+        "AND j.state NOT IN ('completed','aborted','cancelled')) AS open_jobs "
         "FROM machine_facts m ORDER BY m.machine",
     )
     return {one["machine"]: dict(one) for one in found}
@@ -131,14 +137,21 @@ def _order(tx: Tx, order: RowMapping) -> View:
         {**line, "options": orjson.loads(line["options"])}
         for line in rows(
             tx,
-            "SELECT l.line_id, l.shop_line_id, l.position, l.product, l.name, l.options, l.quantity, l.state, l.reason, l.hold_reason, "
+            "SELECT l.line_id, l.shop_line_id, l.position, l.product, l.name, l.options, l.quantity, l.state, "
+            "l.reason, l.hold_reason, "
             "l.promise_at, l.promise_source, l.expected_at, "
-            "COALESCE((SELECT r.good FROM requirements r WHERE r.line_id = l.line_id ORDER BY r.step DESC LIMIT 1), 0) AS good "
+            "COALESCE((SELECT r.good FROM requirements r "
+            "WHERE r.line_id = l.line_id ORDER BY r.step DESC LIMIT 1), 0) AS good "
             "FROM order_lines l WHERE l.order_id = :id ORDER BY l.position",
             id=order["order_id"],
         )
     ]
-    return {**order, "state": order_state(LineState(line["state"]) for line in lines).value, "lines": lines}
+    return {
+        **order,
+        "due": bool(order["due"]),
+        "state": order_state(LineState(line["state"]) for line in lines).value,
+        "lines": lines,
+    }
 
 
 def _job(job: RowMapping) -> View:
@@ -154,7 +167,8 @@ def _orders_by_state(tx: Tx) -> dict[str, int]:
     """Count orders by their derived state, in one pass over the distinct sets of line states."""
     found = rows(
         tx,
-        "SELECT states, COUNT(*) AS n FROM (SELECT GROUP_CONCAT(DISTINCT state) AS states FROM order_lines GROUP BY order_id) "
+        "SELECT states, COUNT(*) AS n FROM (SELECT GROUP_CONCAT(DISTINCT state) AS states "
+        "FROM order_lines GROUP BY order_id) "
         "GROUP BY states",
     )
     totals: dict[str, int] = {}

@@ -33,7 +33,14 @@ class Intake:
         """Read an order with this shop's rules."""
         plans = read_order(order, shop=self.shop, rule=self.rule, catalogue=self.catalogue)
         families = self.catalogue.range.families
-        return Reading(shop=self.shop, order=order, plans=plans, families=families, erase_after=self.erase_after)
+        return Reading(
+            shop=self.shop,
+            due=self.rule.hold(order) is None,
+            order=order,
+            plans=plans,
+            families=families,
+            erase_after=self.erase_after,
+        )
 
 
 async def intake(source: Intake, shop: Shop, *, ledger: Ledger, board: Board, clock: Clock, log: Any) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The state of a connection, said once per change: on the board, and in the log with its duration."""
+"""The state of a connection: on the board with its present reason, in the log once per change with its duration."""
 
 from typing import Any
 
@@ -8,12 +8,13 @@ from gateway.stages.board import Board
 
 
 class LinkState:
-    """Up or down, since when and why; repeated news is no news."""
+    """Up or down, since when and why; repeated news is no news, but the reason shown is always the latest."""
 
     def __init__(self, name: str, *, board: Board, clock: Clock, log: Any) -> None:
         self._name, self._board, self._clock, self._log = name, board, clock, log
         self._up: bool | None = None
         self._since_s = clock.monotonic()
+        self._changed_ms = 0
         self._failures = 0
 
     def up(self) -> None:
@@ -27,6 +28,7 @@ class LinkState:
 
     def _change(self, *, up: bool, reason: str) -> None:
         if self._up is up:
+            self._show(reason)
             return
         lasted_s = round(self._clock.monotonic() - self._since_s, 1)
         state = "up" if up else "down"
@@ -39,6 +41,9 @@ class LinkState:
             reason=reason,
         )
         self._up, self._since_s, self._failures = up, self._clock.monotonic(), 0
-        self._board.put(
-            ("link", self._name), {"state": state, "since": milliseconds(self._clock.now()), "reason": reason}
-        )
+        self._changed_ms = milliseconds(self._clock.now())
+        self._show(reason)
+
+    def _show(self, reason: str) -> None:
+        state = "up" if self._up else "down"
+        self._board.put(("link", self._name), {"state": state, "since": self._changed_ms, "reason": reason})

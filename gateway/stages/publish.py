@@ -1,7 +1,6 @@
 """Facts leave the outbox when the broker acknowledged them; what the board shows is mirrored beside them."""
 
 import asyncio
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Never
@@ -13,19 +12,19 @@ from gateway.clock import Clock
 from gateway.errors import UplinkError
 from gateway.ledger import outbox
 from gateway.ledger.database import Ledger
-from gateway.stages.board import Board, Subject
+from gateway.stages.backoff import Backoff
+from gateway.stages.board import Board
+from gateway.stages.link import LinkState
 from gateway.uplink import mqtt
 from gateway.uplink.base import BrokerAccess, Connect, Uplink, Will
 from gateway.uplink.topics import Topics
 
 DESTINATION = "mqtt"
-LINK: Subject = ("link", "mqtt")
 BATCH = 200  # facts read, sent and marked as delivered together
 MIRROR_INTERVAL_S = 1.0  # the shortest time between two values of one mirror
 MIRROR_EXPIRY_S = 900  # a mirror that nobody refreshes is no live value
 MIRROR_REFRESH_S = 300.0
 _LOOK_AGAIN_S = 5.0  # for facts whose time had not come
-_FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
 _STEADY_S = 10.0  # a connection that lasted this long forgives the failures before it
 
@@ -46,14 +45,15 @@ async def publish(
     their numbers. A fact may be sent twice (same `id`), never left out.
     """
     stage = _Stage(ledger=ledger, board=board, access=access, topics=topics, clock=clock, connect=connect)
-    link = _Link(board, clock, log)
+    link = LinkState("mqtt", board=board, clock=clock, log=log)
     facts = _Facts(ledger, topics, clock)
-    pauses = _Pauses()
+    backoff = Backoff(most_s=_LONGEST_PAUSE_S)
     while True:
         opened_s = clock.monotonic()
-        reason = await stage.connection(facts, link)
-        link.down(reason)
-        await clock.sleep(pauses.next(lasted_s=clock.monotonic() - opened_s))
+        link.down(await stage.connection(facts, link))
+        if clock.monotonic() - opened_s >= _STEADY_S:
+            backoff.reset()
+        await clock.sleep(backoff.wait_s())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +65,7 @@ class _Stage:
     clock: Clock
     connect: Connect
 
-    async def connection(self, facts: "_Facts", link: "_Link") -> str:
+    async def connection(self, facts: "_Facts", link: LinkState) -> str:
         """Use one connection until it ends; give the reason."""
         reasons: list[str] = []
         will = Will(topic=self.topics.availability, payload=_availability("offline"))
@@ -151,55 +151,6 @@ class _Facts:
         site, epoch = self._ledger.site, self._ledger.epoch
         head = {"v": 1, "id": f"{site}-{epoch}-{seq}", "epoch": epoch, "seq": seq}
         return self._topics.fact(body), orjson.dumps({**body, **head}), {"type": str(body["type"])}
-
-
-class _Link:
-    """Tells the board and the log how the connection stands, once per change."""
-
-    def __init__(self, board: Board, clock: Clock, log: FilteringBoundLogger) -> None:
-        self._board = board
-        self._clock = clock
-        self._log = log
-        self._state = ""
-        self._since_s = clock.monotonic()
-        self._attempts = 0
-        self._put("down", "not connected yet")
-        self._state = ""  # so that a first failure is told
-
-    def up(self) -> None:
-        """Tell that the broker is there."""
-        self._log.info("broker is up", down_s=self._lasted_s(), attempts=self._attempts + 1)
-        self._attempts = 0
-        self._put("up", None)
-
-    def down(self, reason: str) -> None:
-        """Tell that the broker is away, if that is new."""
-        self._attempts += 1
-        if self._state != "down":
-            self._log.warning("broker is down", reason=reason, up_s=self._lasted_s())
-            self._put("down", reason)
-
-    def _lasted_s(self) -> float:
-        return round(self._clock.monotonic() - self._since_s, 1)
-
-    def _put(self, state: str, reason: str | None) -> None:
-        self._state, self._since_s = state, self._clock.monotonic()
-        since = self._clock.now().isoformat(timespec="milliseconds")
-        self._board.put(LINK, {"state": state, "since": since, "reason": reason})
-
-
-class _Pauses:
-    """Doubling pauses with jitter between attempts, bounded."""
-
-    def __init__(self) -> None:
-        self._pause_s = _FIRST_PAUSE_S
-
-    def next(self, *, lasted_s: float) -> float:
-        """Give the next pause in seconds; a connection that lasted starts the row again."""
-        if lasted_s >= _STEADY_S:
-            self._pause_s = _FIRST_PAUSE_S
-        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, _LONGEST_PAUSE_S)
-        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads gateways, keeps no secret
 
 
 def _availability(state: str) -> bytes:

@@ -49,7 +49,7 @@ async def drain(destination: str, *, ledger: Ledger, clock: Clock) -> NoReturn:
     while True:
         facts = await ledger.read(lambda tx: outbox.pending(tx, destination, limit=BATCH, now=clock.now()))
         if facts:
-            await ledger.write(lambda tx: outbox.delivered(tx, destination, [fact.seq for fact in facts]))
+            await ledger.write(partial(outbox.delivered, destination=destination, seqs=[fact.seq for fact in facts]))
         else:
             await ledger.changed(f"outbox:{destination}", timeout_s=IDLE_S)
 

@@ -1,8 +1,9 @@
 """Ledger <-> machine: one task per machine connects, settles doubts, then sends, follows and stores."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Never, NoReturn, assert_never
+from datetime import datetime
+from typing import Any, Never, NoReturn, TypeVar, assert_never
 
 from drivers.base import Answer, Command, CommandKind, Driver, DriverError, Finding, Look, Permits, Session
 from drivers.profile import Memory, Profile
@@ -18,6 +19,8 @@ from gateway.ledger.jobs import Intent, Wire
 from gateway.stages.backoff import Backoff
 from gateway.stages.board import Board
 from gateway.stages.link import LinkState
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,14 +65,13 @@ class Visit:
     ) -> None:
         self._machine, self._session, self._name = machine, session, name
         self._ledger, self._board, self._clock, self._log = ledger, board, clock, log
-        self._opened_s = clock.monotonic()
+        self._opened_s = self._looked_s = clock.monotonic()
         self._ability = Ability(
             kinds=session.identity.kinds,
             persistent=machine.profile.memory is Memory.PERSISTENT,
             clears_by_itself=machine.profile.clears_by_itself,
             settle_s=machine.profile.settle_s,
         )
-        self._said: dispatch.Step | None = None
 
     async def serve(self) -> Never:
         """Look, decide, act; rest until the machine or the ledger changes, at most one poll interval."""
@@ -79,6 +81,7 @@ class Visit:
 
     async def step(self) -> bool:
         """Do the one next step; say whether there was nothing to do."""
+        self._looked_s = self._clock.monotonic()
         look = await self._session.look()
         standing = await self._ledger.read(self._standing)
         if await self._lapsed():
@@ -87,13 +90,7 @@ class Visit:
         finding = await self._session.ask(subject) if subject is not None else None
         decided = dispatch.decide(standing, look, finding, self._ability)
         await self._show(standing, look, finding, decided)
-        if isinstance(decided, dispatch.Rest):
-            self._said = None
-            return True
-        if isinstance(decided, dispatch.Doubt | dispatch.HoldMachine) and decided == self._said:
-            return True  # said already; a person has the word
-        self._said = decided
-        return await self._act(decided, look)
+        return await self._act(decided, standing, look)
 
     def _standing(self, tx: Tx) -> Standing:
         silent_s = self._clock.monotonic() - self._opened_s
@@ -121,48 +118,41 @@ class Visit:
         )
         return True
 
-    async def _act(self, decided: dispatch.Step, look: Look) -> bool:
+    async def _act(self, decided: dispatch.Step, standing: Standing, look: Look) -> bool:
         """Carry out one step; say whether to rest before the next."""
-        now = self._clock.now()
-        name = self._machine.name
         match decided:
+            case dispatch.Rest():
+                return True
             case dispatch.Send(kind=kind, job_id=job_id):
-                return await self._send(kind, job_id, look)
+                return await self._send(kind, job_id, standing, look)
             case dispatch.Settle(command=command, settlement=settlement, evidence=evidence):
                 self._log.info(
                     "command settled", job=command.job_id, kind=command.kind, settlement=settlement, evidence=evidence
                 )
-                await self._ledger.write(
-                    lambda tx: jobs.settle(tx, command.command_id, settlement, evidence=evidence, now=now)
-                )
-            case dispatch.Follow(job_id=job_id, seen=seen, state=state, evidence=evidence):
-                await self._ledger.write(
-                    lambda tx: jobs.move_job(tx, job_id, seen=seen, state=state, who="kvot", evidence=evidence, now=now)
-                )
-            case dispatch.Conclude(job_id=job_id, state=state, finding=finding):
-                await self._ledger.write(
-                    lambda tx: jobs.conclude(tx, job_id, state=state, finding=finding, who="kvot", now=now)
-                )
-            case dispatch.Cleared(job_id=job_id):
-                await self._ledger.write(lambda tx: jobs.cleared(tx, job_id, now=now))
-            case dispatch.Doubt(job_id=job_id, cause=cause, evidence=evidence, actions=actions):
+            case dispatch.Doubt(job_id=job_id, cause=cause, evidence=evidence):
                 self._log.warning("a person must decide", job=job_id, cause=cause, evidence=evidence)
-                await self._ledger.write(
-                    lambda tx: jobs.raise_doubt(tx, job_id, cause=cause, evidence=evidence, actions=actions, now=now)
-                )
             case dispatch.HoldMachine(reason=reason):
                 self._log.warning("machine held", reason=reason)
-                await self._ledger.write(lambda tx: machines.hold(tx, name, reason=reason, who="kvot", now=now))
-            case dispatch.Rest():
-                return True
-            case _:
-                assert_never(decided)
+        await self._write(standing, lambda tx: _store(tx, self._machine.name, decided, now=self._clock.now()))
         return False
 
-    async def _send(self, kind: CommandKind, job_id: str, look: Look) -> bool:
+    async def _write(self, standing: Standing, event: Callable[[Tx], T]) -> T | None:
+        """Run an event if the ledger still says what was decided upon; else do nothing, and look again.
+
+        A person may have held the machine, taken it back or settled a doubt in the meantime.
+        """
+
+        def unchanged(tx: Tx) -> T | None:
+            return event(tx) if self._standing(tx) == standing else None
+
+        return await self._ledger.write(unchanged)
+
+    async def _send(self, kind: CommandKind, job_id: str, standing: Standing, look: Look) -> bool:
         """Commit the intent, check the limits again, send once, and write down the machine's answer (R1, R7, R8)."""
         wire = Wire(machine=self._machine.name, endpoint=self._machine.endpoint, session=self._name, boot=look.boot)
-        intent = await self._ledger.write(lambda tx: jobs.intend(tx, job_id, kind, wire, now=self._clock.now()))
+        intent = await self._write(standing, lambda tx: jobs.intend(tx, job_id, kind, wire, now=self._clock.now()))
+        if intent is None:
+            return False
         if (fault := self._unsafe(intent)) is not None:
             settlement, evidence = Settlement.REFUSED, f"not sent: {fault}"
         else:
@@ -173,18 +163,32 @@ class Visit:
         await self._ledger.write(
             lambda tx: jobs.settle(tx, intent.command_id, settlement, evidence=evidence, now=self._clock.now())
         )
-        return settlement is Settlement.REFUSED
+        if settlement is Settlement.ACCEPTED:
+            return False
+        await self._clock.sleep(self._machine.profile.settle_s)  # what refused just now is not asked again at once
+        return True
 
     def _unsafe(self, intent: Intent) -> str | None:
-        """Check the limits of a recipe once more before the wire; only a load carries parameters."""
+        """Check once more before the wire: how old the look is, and the limits of a recipe, which a load carries."""
+        if self._clock.monotonic() >= self._deadline_s:
+            return "the look at the machine is too old by now"
+        if intent.family not in self._machine.pieces_per_cycle:
+            return f"this machine makes no family {intent.family!r}"
         if intent.kind not in {CommandKind.LOAD, CommandKind.LOAD_START}:
             return None
         recipe = self._machine.profile.recipes.get(intent.recipe)
         if recipe is None:
             return f"this machine has no recipe {intent.recipe!r}"
         if recipe.version != intent.recipe_version:
-            return f"recipe {intent.recipe!r} is version {recipe.version} now, the job was made for {intent.recipe_version}"
+            return (
+                f"recipe {intent.recipe!r} is version {recipe.version} now, not {intent.recipe_version} as at the order"
+            )
         return "; ".join(recipe.faults(intent.parameters)) or None
+
+    @property
+    def _deadline_s(self) -> float:
+        """Give when a command must not be sent any more: the permits it relies on grow old from the look on."""
+        return self._looked_s + self._machine.profile.timeout_s
 
     def _command(self, intent: Intent) -> Command:
         return Command(
@@ -196,7 +200,7 @@ class Visit:
             parameters=intent.parameters,
             quantity=intent.quantity,
             cycles=cycles(intent.quantity, self._machine.pieces_per_cycle[intent.family]),
-            deadline_s=self._clock.monotonic() + self._machine.profile.timeout_s,
+            deadline_s=self._deadline_s,
             labels=intent.labels,
         )
 
@@ -234,6 +238,29 @@ class Visit:
             self._board.put(("job", name), {"job": None})
         if standing.boot != look.boot and not isinstance(decided, dispatch.HoldMachine):
             await self._ledger.write(lambda tx: machines.saw_boot(tx, name, look.boot))
+
+
+def _store(tx: Tx, machine: str, decided: dispatch.Step, *, now: datetime) -> None:
+    """Write one step down."""
+    match decided:
+        case dispatch.Settle(command=command, settlement=settlement, evidence=evidence):
+            jobs.settle(tx, command.command_id, settlement, evidence=evidence, now=now)
+        case dispatch.Follow(job_id=job_id, seen=seen, state=state, evidence=evidence):
+            jobs.move_job(tx, job_id, seen=seen, state=state, who="kvot", evidence=evidence, now=now)
+        case dispatch.Conclude(job_id=job_id, state=state, finding=finding):
+            jobs.conclude(tx, job_id, state=state, finding=finding, who="kvot", now=now)
+        case dispatch.Cleared(job_id=job_id):
+            jobs.cleared(tx, job_id, now=now)
+        case dispatch.Doubt(job_id=job_id, cause=cause, evidence=evidence, actions=actions):
+            jobs.raise_doubt(tx, job_id, cause=cause, evidence=evidence, actions=actions, now=now)
+        case dispatch.Answered(job_id=job_id):
+            jobs.answered(tx, job_id, now=now)
+        case dispatch.HoldMachine(reason=reason):
+            machines.hold(tx, machine, reason=reason, who="kvot", now=now)
+        case dispatch.Send() | dispatch.Rest():
+            raise AssertionError("these are not written down")
+        case _:
+            assert_never(decided)
 
 
 def _bell(machine: str) -> str:

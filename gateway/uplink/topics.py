@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.stages.board import Subject
-
 # A machine that left the configuration while its facts still waited has no place any more.
 _NOWHERE = ("_", "_")
 _MIRRORED_OF_MACHINES = ("state", "job")
@@ -49,7 +47,7 @@ class Topics:
             case _:
                 raise ValueError(f"no topic for a fact of type {body.get('type')!r}")
 
-    def mirror(self, subject: Subject) -> str | None:
+    def mirror(self, subject: tuple[str, str]) -> str | None:
         """Give the retained topic of a board subject; None for one that is not published."""
         kind, name = subject
         if kind in _MIRRORED_OF_MACHINES:

@@ -3,15 +3,13 @@
 import argparse
 import asyncio
 import gc
-import json
 import logging
-import signal
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
-from simulators.press.settings import Duplicates, Memory, Methods, Panel, PressSimulation
+from simulators import program
+from simulators.press.settings import Duplicates, Memory, Methods, PressSimulation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,35 +29,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def _serve(settings: PressSimulation) -> None:
     from simulators.press.simulation import RunningPress, serve  # noqa: PLC0415 - asyncua takes 0.7 s
 
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
     def ready(running: RunningPress) -> None:
         gc.freeze()  # the address space stays for good
-        line = {
-            "ready": True,
-            "endpoint": running.endpoint,
-            "panel": running.panel_url,
-            "fingerprint": running.fingerprint,
-        }
-        sys.stdout.write(json.dumps(line) + "\n")
-        sys.stdout.flush()
+        program.say_ready(endpoint=running.endpoint, panel=running.panel_url, fingerprint=running.fingerprint)
 
-    await serve(settings, ready=ready, stop=stop)
+    await program.until_signalled(lambda stop: serve(settings, ready=ready, stop=stop))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m simulators.press", description=__doc__)
     default = PressSimulation(journal=Path())
+    program.add_time(parser, default)
+    program.add_panel(parser, panel=default.panel, person_s=default.person_s)
     add = parser.add_argument
-    add("--journal", type=Path, required=True, help="file of the physical events, appended to")
     add("--name", default=default.name)
     add("--port", type=int, default=0, help="OPC UA port, 0: any")
-    add("--panel-port", type=int, default=0, help="HTTP port of the panel, 0: any")
-    add("--speed", type=float, default=default.speed, help="business seconds in one second")
-    add("--wall-epoch", type=_instant, default=default.wall_epoch, help="ISO instant, default: now")
-    add("--business-epoch", type=_instant, default=default.business_epoch, help="business time then, default: now")
     add("--cycle-s", type=float, default=default.cycle_s, help="business seconds a cycle takes")
     add("--setup-s", type=float, default=default.setup_s, help="business seconds a change of work master takes")
     add("--pieces-per-cycle", type=int, default=default.pieces_per_cycle)
@@ -72,18 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--state-file", type=Path, default=None, help="file of a persistent memory; default beside the journal")
     add("--duplicates", type=Duplicates, choices=list(Duplicates), default=default.duplicates)
     add("--methods", type=Methods, choices=list(Methods), default=default.methods)
-    add("--panel", type=Panel, choices=list(Panel), default=default.panel)
-    add("--person-s", type=float, default=default.person_s, help="seconds the simulated person takes")
     add("--namespace-shift", type=int, default=0, help="dummy namespaces before the real ones")
     add("--secure", type=Path, default=None, help="directory of the certificate; offers only SignAndEncrypt")
     return parser
-
-
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text} names no time zone")
-    return instant
 
 
 if __name__ == "__main__":

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from simulators.controls import PRODUCTION
 from simulators.journal import Event
 from simulators.press.jobs import FINAL, MOVED, WAITING, Job, JobOrder, JobState, Result, Status
 from simulators.press.settings import Duplicates, PressSimulation
-
-PRODUCTION = "production"
 
 
 class Diary(Protocol):

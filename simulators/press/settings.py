@@ -1,9 +1,11 @@
 """What a simulated press is told at its start: its name, pace, memory, dialect and addresses."""
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from simulators.controls import Panel
+from simulators.timing import Pace
 
 
 class Memory(StrEnum):
@@ -29,31 +31,14 @@ class Methods(StrEnum):
     STORE_START_ONLY = "store_start_only"
 
 
-class Panel(StrEnum):
-    """Who stands at the panel."""
-
-    MANUAL = "manual"  # nobody but the caller of the panel's port
-    AUTO = "auto"  # a simulated person resets and presses Start after boot and after each fall
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PressSimulation:
-    """A press to be simulated. Seconds of work are business seconds; ports 0 are chosen by the system.
-
-    Business time is `business_epoch + (wall - wall_epoch) * speed`.
-    """
+class PressSimulation(Pace):
+    """A press to be simulated. Seconds of work are business seconds; ports 0 are chosen by the system."""
 
     journal: Path
     name: str = "press-1"
     port: int = 0
     panel_port: int = 0
-    speed: float = 1.0
-    wall_epoch: datetime = field(default_factory=_now)
-    business_epoch: datetime = field(default_factory=_now)
     cycle_s: float = 20.0
     setup_s: float = 0.0  # added to a job's first cycle when its work master differs from the one before
     pieces_per_cycle: int = 1
@@ -73,10 +58,9 @@ class PressSimulation:
     secure: Path | None = None  # directory of the certificate; None offers no security
 
     def __post_init__(self) -> None:
-        if self.wall_epoch.tzinfo is None or self.business_epoch.tzinfo is None:
-            raise ValueError("both epochs must name their time zone")
-        if self.speed <= 0 or self.cycle_s <= 0 or self.setup_s < 0:
-            raise ValueError("speed and cycle must be above 0, the set-up time not below it")
+        Pace.__post_init__(self)
+        if self.cycle_s <= 0 or self.setup_s < 0:
+            raise ValueError("the cycle must be above 0, the set-up time not below it")
         if self.pieces_per_cycle < 1 or self.max_jobs < 1 or not 0 <= self.scrap_rate <= 1:
             raise ValueError("a cycle makes a piece or more, the list holds a job or more, scrap is a share")
 
@@ -86,7 +70,3 @@ class PressSimulation:
         if self.memory is Memory.VOLATILE:
             return None
         return self.state_file or self.journal.with_suffix(".memory.json")
-
-    def business(self, wall_s: float) -> datetime:
-        """Turn wall seconds since 1970 into business time."""
-        return self.business_epoch + timedelta(seconds=(wall_s - self.wall_epoch.timestamp()) * self.speed)

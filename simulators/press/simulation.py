@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from simulators import journal
+from simulators.controls import Panel, Touch
+from simulators.panel import Deed, panel_port
 from simulators.press import memory
 from simulators.press.certificate import Certificate, certificate_in
 from simulators.press.faults import Faults, Switchboard
@@ -15,9 +18,9 @@ from simulators.press.live import LivePress
 from simulators.press.machine import PressMachine
 from simulators.press.methods import JobMethods
 from simulators.press.nodes import build
-from simulators.press.panel import Touch, panel_port
+from simulators.press.panel import state_of
 from simulators.press.server import make_server, without_garbage_collection
-from simulators.press.settings import Panel, PressSimulation
+from simulators.press.settings import PressSimulation
 from simulators.press.types import OWN
 from simulators.press.wire import GatedServer
 
@@ -102,7 +105,12 @@ async def _running(settings: PressSimulation, *, keep_a_copy: bool) -> AsyncIter
             async def set_faults(wanted: Faults) -> None:
                 await switch_faults(press, server, wanted)
 
-            async with panel_port(press, tasks, set_faults=set_faults, port=settings.panel_port) as panel_url:
+            deeds = {
+                "/panel": Deed(read=Touch.from_json, do=press.act),
+                "/faults": Deed(read=Faults.from_json, do=set_faults),
+            }
+            state = partial(state_of, press)
+            async with panel_port(deeds, state=state, tasks=tasks, port=settings.panel_port) as panel_url:
                 assert server.bserver is not None
                 yield RunningPress(
                     endpoint=f"opc.tcp://127.0.0.1:{server.bserver.port}",

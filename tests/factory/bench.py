@@ -1,5 +1,6 @@
 """A factory on a bench: every program a test may want, each to be started when the test says so."""
 
+import itertools
 import os
 import re
 import shutil
@@ -32,12 +33,21 @@ class Broker:
         self._running = await self._stack.enter_async_context(running_broker(self._directory, port=self.port))
 
     async def kill(self) -> None:
-        assert self._running is not None
-        os.kill(self._running.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         await self.end()
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
 
     async def end(self) -> None:
         await self._stack.aclose()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._running is not None
+        os.kill(self._running.pid, number)
 
 
 class Bench:
@@ -53,6 +63,7 @@ class Bench:
         self._stack = AsyncExitStack()
         self._started: list[Program] = []
         self._ear: Ear | None = None
+        self._codes = itertools.count(1)
 
     @property
     def ear(self) -> Ear:
@@ -95,6 +106,7 @@ class Bench:
         """Write kvot.yaml with our addresses, the secrets as files beside it, and a changed machine type if asked."""
         places = {
             "id: DEMO": f"id: {self.site}",
+            "poll_s: 1": "poll_s: 0.2",
             "mqtt://127.0.0.1:1883": mqtt or self.broker.url,
             "http://127.0.0.1:8080": self.shop.url,
             "opc.tcp://127.0.0.1:4840": press or self.press.endpoint,
@@ -154,11 +166,21 @@ class Bench:
         await self.gateway.arm()
 
     async def close(self) -> None:
-        for program in reversed(self._started):
+        for program in self._started:
             program.end()
         await self._stack.aclose()
         await self.broker.end()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    async def has_looked(self) -> None:
+        """Wait until the gateway has looked at the press once more, and so could have done something."""
+        code = f"{self.site}-{next(self._codes)}"
+        await self.press.touch(tool=code)
+
+        async def seen() -> bool:
+            return bool((await self.gateway.machine())["now"].get("setup_code") == code)
+
+        await eventually(seen, timeout_s=10)
 
     # What must hold at the end
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.eventually import eventually
 from tests.factory.bench import Bench
-from tests.factory.programs import kvot
+from tests.factory.programs import MACHINE_LINK, kvot
 
 pytestmark = pytest.mark.factory
 
@@ -40,6 +40,24 @@ async def test_sigterm_ends_the_gateway_at_work_and_the_next_start_goes_on(bench
     gateway.start()
     await gateway.up()
     await bench.all_is_well(orders=1)
+
+
+async def test_sigterm_ends_the_gateway_although_nobody_answers_it_any_more(bench: Bench) -> None:
+    bench.configure(profile={"timeout_s": "2"})
+    await bench.start_all()
+    await bench.shop.place(quantity=15)
+    await eventually(lambda: bench.press.started(bench.site))
+    frozen = (bench.press, bench.shop, bench.broker)
+    for one in frozen:
+        one.freeze()
+    try:
+        await bench.gateway.linked(MACHINE_LINK, state="down")
+        bench.gateway.terminate()
+        assert bench.gateway.process.wait(10) == 0, bench.gateway.log
+        assert "Traceback" not in bench.gateway.log
+    finally:
+        for one in frozen:
+            one.thaw()
 
 
 async def test_a_second_gateway_on_the_same_state_is_refused_and_the_first_one_named(bench: Bench) -> None:

@@ -21,8 +21,9 @@ async def test_a_job_released_behind_an_open_guard_waits_for_start_at_the_panel(
     await bench.press.touch(guard="shut")
     await bench.press.touch(reset=True)
     await eventually(lambda: _why(bench, "Start was not pressed"))  # it has seen that all is ready but that
+    await bench.has_looked()
 
-    assert (await bench.press.jobs())[job] == "NotAllowedToStart"
+    assert (await bench.press.jobs(bench.site))[job] == "NotAllowedToStart"
     assert bench.press.started(bench.site) == []
     await bench.press.touch(start=True)
     await bench.all_is_well(orders=1)
@@ -39,9 +40,10 @@ async def test_a_guard_opened_at_work_interrupts_and_start_resumes_the_same_star
     await eventually(lambda: _states(bench, "interrupted", "released"))
     await bench.press.touch(guard="shut", reset=True)
     await eventually(lambda: _permits(bench, ready=True))
+    await bench.has_looked()
 
     first, second = await bench.gateway.job_states()
-    assert await bench.press.jobs() == {first: "Interrupted"}
+    assert await bench.press.jobs(bench.site) == {first: "Interrupted"}
     assert [entry.event for entry in bench.press.moved(bench.site)] == ["start", "interrupt"]
     await bench.press.touch(start=True)
     await bench.all_is_well(orders=2)

@@ -38,7 +38,9 @@ async def test_a_job_that_ran_when_the_memory_was_lost_is_decided_by_a_person(be
     assert await bench.gateway.items("exceptions") == []
 
 
-async def test_a_doubtful_start_that_was_lost_on_the_way_is_sent_again_when_a_person_says_so(bench_alone: Bench) -> None:
+async def test_a_doubtful_start_that_was_lost_on_the_way_is_sent_again_when_a_person_says_so(
+    bench_alone: Bench,
+) -> None:
     bench = bench_alone
     async with bench.cable_to(bench.press.endpoint) as (wire, url):
         bench.configure(press=url)
@@ -97,14 +99,17 @@ async def _the_question(bench: Bench, job: str) -> dict[str, Any]:
 
 
 async def _nothing_is_sent(bench: Bench, job: str, *, sent: int) -> None:
-    """See that since the question the press has got no job, and no command was even intended."""
+    """See that, looking on, the gateway gives the press no job and does not even intend to."""
+    await bench.has_looked()
     shown = (await bench.gateway.ask("GET", f"/api/v1/jobs/{job}")).json()
     assert len(shown["commands"]) == sent
-    assert await bench.press.jobs() == {}
+    assert await bench.press.jobs(bench.site) == {}
     assert len(bench.press.started(bench.site)) <= 1
 
 
 async def _decide(bench: Bench, asked: dict[str, Any], action: str) -> None:
     number = str(asked["exception_id"])
-    decided = await bench.gateway.kvot("exceptions", "resolve", number, "--action", action, "--note", "seen at the press")
+    decided = await bench.gateway.kvot(
+        "exceptions", "resolve", number, "--action", action, "--note", "seen at the press"
+    )
     assert decided.code == 0, decided.err

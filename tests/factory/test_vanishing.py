@@ -10,7 +10,7 @@ pytestmark = pytest.mark.factory
 
 
 async def test_a_killed_shop_hears_what_became_of_its_orders_once_it_is_back(bench: Bench) -> None:
-    customers = ("--orders", "4", "--unpaid", "0", "--within-min", "0", "--seed", "5")
+    customers = ("--orders", "4", "--unpaid", "0", "--within-min", "0", "--seed", "4")
     bench.shop_with("--waiting", *customers)
     bench.configure()
     await bench.start_all()
@@ -69,6 +69,7 @@ async def test_a_killed_press_that_remembers_goes_on_after_start_at_its_panel(be
     bench.press.start()
     await bench.press.ready()
     await bench.gateway.linked(MACHINE_LINK)
+    await bench.has_looked()
     assert [entry.event for entry in bench.press.moved(bench.site)] == ["start"]  # nothing moves by itself
     await bench.press.hand_over()
 

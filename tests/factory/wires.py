@@ -122,7 +122,11 @@ def ear(url: str, topic: str) -> Iterator[Ear]:
     heard = Ear(topic=topic)
     client = Client(CallbackAPIVersion.VERSION2, client_id="ear", protocol=MQTTProtocolVersion.MQTTv5)
     client.reconnect_delay_set(1, 1)
-    client.on_connect = lambda *_: client.subscribe(topic, qos=1)
+
+    def connected(*_: object) -> None:
+        client.subscribe(topic, qos=1)
+
+    client.on_connect = connected
     client.on_subscribe = lambda *_: heard.subscribed.set()
     client.on_disconnect = lambda *_: heard.subscribed.clear()
     client.on_message = lambda _client, _user, message: heard.messages.append(message)

@@ -14,9 +14,10 @@ from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from asyncua.ua.ua_binary import struct_to_binary
 from asyncua.ua.uaerrors import UaError
 
+from simulators.controls import Panel
 from simulators.journal import Event
 from simulators.press.certificate import certificate_in
-from simulators.press.settings import Methods, Panel, PressSimulation
+from simulators.press.settings import Methods, PressSimulation
 from simulators.press.simulation import RunningPress, running_press
 from tests.eventually import eventually
 from tests.simulators.press_client import PressClient, connected, session

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from drivers.base import Command, DriverError, Finding, Identity, Look, Receipt, Session
+from drivers.base import Command, DriverError, Finding, Identity, JobPhase, Look, Receipt, Session
 from drivers.profile import Profile
 from gateway.domain.machines import Level
 from gateway.ledger import machines
@@ -42,9 +42,17 @@ class Fuse:
     left: int | None = None
     only: str | None = None
     touched: list[str] = field(default_factory=list)
+    acts: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
-    def touch(self, point: str) -> None:
+    def at(self, point: str, act: Callable[[], Awaitable[None]]) -> None:
+        """Let somebody else act when the gateway comes to such a point the next time."""
+        self.acts[point] = act
+
+    async def touch(self, point: str) -> None:
+        """Note that the gateway has come to this point; what is to happen here happens."""
         self.touched.append(point)
+        if (act := self.acts.pop(point, None)) is not None:
+            await act()
         if self.left is None or self.only not in {None, point}:
             return
         self.left -= 1
@@ -63,13 +71,13 @@ class FusedLedger:
         return getattr(self._ledger, name)
 
     async def write(self, event: Callable[[Tx], T]) -> T:
-        self._fuse.touch("before a write")
+        await self._fuse.touch("before a write")
         answer = await self._ledger.write(event)
-        self._fuse.touch("after a write")
+        await self._fuse.touch("after a write")
         return answer
 
     async def read(self, question: Callable[[Tx], T]) -> T:
-        self._fuse.touch("a read")
+        await self._fuse.touch("a read")
         return await self._ledger.read(question)
 
     async def changed(self, _name: str, *, timeout_s: float) -> bool:
@@ -87,23 +95,39 @@ class FusedSession:
         return self._session.identity
 
     async def look(self) -> Look:
-        self._fuse.touch("a look")
+        await self._fuse.touch("a look")
         return await self._session.look()
 
     async def ask(self, job_id: str) -> Finding:
-        self._fuse.touch("a question")
-        return await self._session.ask(job_id)
+        await self._fuse.touch("before a question")
+        finding = await self._session.ask(job_id)
+        await self._fuse.touch("after a question")
+        return finding
 
     async def send(self, command: Command) -> Receipt:
-        self._fuse.touch("before a command")
+        await self._fuse.touch("before a command")
         await self._before_send(command)
         receipt = await self._session.send(command)
-        self._fuse.touch("after a command")
+        await self._fuse.touch("after a command")
         return receipt
 
 
 async def _nothing(_command: Command) -> None:
     """Stand in where nobody wants to look before a command is sent."""
+
+
+class QuickMachine(FakeMachine):
+    """A machine that, while `quick`, starts a job in the moment it may."""
+
+    quick = True
+
+    def _execute(self, command: Command) -> Receipt:
+        receipt = super()._execute(command)
+        job = self.jobs.get(command.job_id)
+        running = any(other.phase is JobPhase.RUNNING for other in self.jobs.values())
+        if self.quick and job is not None and job.phase is JobPhase.ALLOWED_TO_START and self._may_move() and not running:
+            self._start(job)
+        return receipt
 
 
 @dataclass(kw_only=True)
@@ -116,10 +140,10 @@ class Place:
     shop: FakeShop = field(default_factory=FakeShop)
     profile: Profile = PROFILE
     visit: type[Visit] = Visit
-    press: FakeMachine = field(init=False)
+    press: "QuickMachine" = field(init=False)
 
     def __post_init__(self) -> None:
-        self.press = FakeMachine(monotonic=self.clock.monotonic, now=self.clock.now, duplicates="run")
+        self.press = QuickMachine(monotonic=self.clock.monotonic, now=self.clock.now, duplicates="run")
 
     @asynccontextmanager
     async def life(self) -> AsyncIterator["Life"]:

@@ -238,8 +238,8 @@ async def test_a_broker_that_is_absent_at_start_is_a_state_and_not_an_end(factor
                 await eventually(factory.nothing_waits)
                 assert factory.link["state"] == "up"
     told = [(entry["event"], entry["log_level"]) for entry in logs[:2]]
-    assert told == [("broker is down", "warning"), ("broker is up", "info")]
-    assert logs[1]["attempts"] > 1
+    assert told == [("link down", "warning"), ("link up", "info")]
+    assert logs[1]["failures"] > 0
 
 
 async def test_a_fact_whose_acknowledgement_was_lost_is_told_again_under_the_same_id(factory: Factory) -> None:

@@ -132,6 +132,24 @@ async def test_a_connection_given_up_while_dialling_leaves_no_socket_behind() ->
                 pass
 
 
+async def test_a_socket_that_opens_after_we_gave_up_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[socket.socket] = []
+    real = socket.create_connection
+
+    def slow(address: tuple[str, int], **more: Any) -> socket.socket:
+        time.sleep(0.3)  # as a name server that takes its time; on the worker thread
+        opened.append(real(address, **more))
+        return opened[-1]
+
+    async with scripted_broker(Script()) as broker:
+        monkeypatch.setattr(socket, "create_connection", slow)
+        with pytest.raises(UplinkError, match="did not answer"):
+            async with connect(access(broker.url, connect_deadline_s=0.05), will=WILL, monotonic=time.monotonic):
+                pass
+        await eventually(lambda: opened and opened[0].fileno() == -1)
+        assert broker.connects == []
+
+
 async def test_a_lost_idle_connection_is_noticed() -> None:
     async with (
         scripted_broker(Script()) as broker,
@@ -263,6 +281,20 @@ async def test_an_encrypted_connection_needs_a_broker_that_its_authority_vouches
         with pytest.raises(UplinkError, match="CERTIFICATE_VERIFY_FAILED"):
             async with connect(access(url, ca_file=other.file), will=WILL, monotonic=time.monotonic):
                 pass
+
+
+async def test_what_comes_in_one_piece_over_tls_is_read_to_its_end(tmp_path: Path) -> None:
+    ours = Authority(tmp_path / "ours")
+    async with scripted_broker(Script(puback=say_nothing), tls=ours.server_context()) as broker:
+        over_tls = access(broker.url.replace("mqtt:", "mqtts:"), ca_file=ours.file)
+        async with connect(over_tls, will=WILL, monotonic=time.monotonic) as uplink:
+            acknowledged = await uplink.send("a/b", b"{}")
+            await eventually(lambda: broker.held)
+            broker.say(b"\x40\x02" + broker.held[0].to_bytes(2, "big") + b"\xe0\x01\x8b")  # and: shutting down
+            await acknowledged
+            with pytest.raises(UplinkError, match="shutting down"):
+                async with asyncio.timeout(2):
+                    await uplink.ended()
 
 
 @pytest.mark.parametrize("kind", KINDS)

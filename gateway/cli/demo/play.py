@@ -21,7 +21,6 @@ from simulators.witness import (
 )
 
 BUSINESS_MIN = 90  # customers take 60 minutes, what is open then 30 more
-GRACE_S = 60.0
 STEP_S = 0.25
 NEVER_MADE = ("GIFT-*", "MUG-*")
 ON_ACCOUNT = ("invoice",)
@@ -56,7 +55,7 @@ class Play:
 
     async def until_made(self) -> None:
         """Go on until every order has come to its end and everybody has heard of it, or the time is over."""
-        deadline_s = self._began_s + BUSINESS_MIN * 60 / self._wishes.speed + GRACE_S
+        deadline_s = self._began_s + BUSINESS_MIN * 60 / self._wishes.speed + self._wishes.grace_s
         while time.monotonic() < deadline_s:
             if await self.step():
                 return
@@ -78,7 +77,7 @@ class Play:
                 note=self._note,
             )
         )
-        return bool(shop["done"]) and status is not None and self._over(status)
+        return bool(shop["done"]) and status is not None and self._over(status, shop["placed"] + shop["trouble"])
 
     async def verdict(self) -> Verdict:
         """Let the witness judge by the shop's, the press's and the broker's own records."""
@@ -92,10 +91,10 @@ class Play:
         )
         return judge(
             Evidence(
-                orders_wanted=wishes.orders + (TROUBLE if wishes.trouble else 0),
+                orders_wanted=wishes.orders,
                 exceptions_wanted=TROUBLE if wishes.trouble else 0,
                 told=told,
-                orders=orders,
+                orders=tuple(order for order in orders if not (wishes.trouble and order.state == "quarantined")),
                 journal=read_journal(wishes.journal),
                 facts=self._listener.facts(),
                 writes=read_writes(wishes.shop_log),
@@ -118,12 +117,14 @@ class Play:
         last = {entry.job: entry.event for entry in read_journal(self._wishes.journal)}
         return any(event in {"start", "resume"} for event in last.values())
 
-    def _over(self, status: dict[str, Any]) -> bool:
+    def _over(self, status: dict[str, Any], placed: int) -> bool:
+        """Say whether every order that is due has come in, come to its end, and been told of."""
         if self._wishes.kill_at is not None and not self._killed:
             return False
-        open_orders = any(state not in _PASSED for state in status["orders"])
+        orders = status["orders"]
+        taken = sum(count for state, count in orders.items() if state != "not_due") >= placed
+        open_orders = any(state not in _PASSED for state in orders)
         to_tell = any(one["pending"] for one in status["outbox"])
-        taken = sum(status["orders"].values()) >= self._wishes.orders
         return taken and not open_orders and not to_tell
 
     async def _told(self) -> Told:
@@ -131,7 +132,7 @@ class Play:
         orders = await self._all("/api/v1/orders", 0)
         jobs = await self._all("/api/v1/jobs", "")
         status = await self._stage.ask("GET", "/api/v1/status")
-        due = [order for order in orders if order["state"] != "not_due"]
+        due = [order for order in orders if order["due"] and order["state"] != "quarantined"]
         return Told(
             orders_in=len(due),
             lines=sum(len(order["lines"]) for order in due),

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +35,7 @@ class Wishes:
     config: Path
     gateway: Sequence[str] = (sys.executable, "-m", "gateway")  # a test may put another build here
     press: Sequence[str] = ()  # more arguments for the press
+    grace_s: float = 60.0  # beyond the customers' time, before the verdict is taken as it is
     epoch: datetime  # when the demo's business time begins, in both times
 
     @property
@@ -61,9 +62,11 @@ class Wishes:
 class Scene:
     """A running factory: where everything is, and what can be done to it."""
 
-    def __init__(self, wishes: Wishes, *, broker: str, shop: str, gateway: Child, others: Sequence[Child]) -> None:
+    def __init__(
+        self, wishes: Wishes, *, broker: str, shop: str, panel: str, gateway: Child, others: Sequence[Child]
+    ) -> None:
         self.wishes, self.broker, self.shop = wishes, broker, shop
-        self._gateway, self._others = gateway, others
+        self._panel, self._gateway, self._others = panel, gateway, others
 
     async def start_gateway(self) -> None:
         """Start the gateway; whoever wants to hear everything listens by now."""
@@ -100,17 +103,12 @@ class Scene:
         for child in (*self._others, self._gateway):
             child.check()
 
-    async def _shop(self, method: str, what: str, **body: object) -> dict[str, Any]:
-        def call() -> dict[str, Any]:
-            url = f"{self.shop}/_simulator/{what}"
-            sent = json.dumps(body).encode() if body else None
-            request = urllib.request.Request(url, sent, {"X-Simulator": "1"}, method=method)  # noqa: S310 - our own
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-                found = json.loads(answer.read() or b"{}")
-                assert isinstance(found, dict)
-                return found
+    async def fault_press(self, **faults: object) -> None:
+        """Have the press misbehave from now on; without arguments it behaves again."""
+        await asyncio.to_thread(_call, "POST", f"{self._panel}/faults", faults)
 
-        return await asyncio.to_thread(call)
+    async def _shop(self, method: str, what: str, **body: object) -> dict[str, Any]:
+        return await asyncio.to_thread(_call, method, f"{self.shop}/_simulator/{what}", body)
 
     async def _until_up(self) -> None:
         async with asyncio.timeout(UP_S):
@@ -161,7 +159,25 @@ async def scene(wishes: Wishes) -> AsyncIterator[Scene]:
             environment={**_SAFE, "KVOT_SECRET_WEBSHOP_KEY": KEY, "KVOT_SECRET_WEBSHOP_SECRET": SECRET},
         )
         stack.push_async_callback(gateway.stop)
-        yield Scene(wishes, broker=broker, shop=shop_ready["url"], gateway=gateway, others=(shop, press))
+        yield Scene(
+            wishes,
+            broker=broker,
+            shop=shop_ready["url"],
+            panel=press_ready["panel"],
+            gateway=gateway,
+            others=(shop, press),
+        )
+
+
+def _call(method: str, url: str, body: Mapping[str, object]) -> dict[str, Any]:
+    """Ask a simulator, over its own door."""
+    sent = json.dumps(body).encode() if method == "POST" else None
+    headers = {"X-Simulator": "1", "Content-Type": "application/json"}
+    request = urllib.request.Request(url, sent, headers, method=method)  # noqa: S310 - our own child
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        found = json.loads(answer.read() or b"{}")
+        assert isinstance(found, dict)
+        return found
 
 
 _SAFE = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -1,0 +1,130 @@
+"""A machine with the mailbox map behind Modbus: the driver, and its two blocks of holding registers."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from drivers import mailbox
+from drivers.base import DriverError, MonotonicClock, Session
+from drivers.handshake import MailboxSession, RefusedWriteError, Terms, mailbox_identity
+from drivers.link import Line, Link, Links
+from drivers.mailbox import PermitBits
+from drivers.mailbox_command import map_faults
+from drivers.modbus.address import Bus, parse_address
+from drivers.modbus.wire import ExceptionReplyError, ModbusWire, open_wire
+from drivers.profile import MailboxMap, Profile
+
+_REQUEST_MAX_S = 1.0  # one request; others wait for the same wire
+_OPEN_MAX_S = 3.0
+_POLL_MAX_S = 3.0  # the PLC takes a gateway for dead after 10 s
+_NOT_TAKEN = frozenset({1, 2, 3})  # exception codes with which a unit refuses a request before it acts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModbusMailboxDriver:
+    """Opens sessions to one machine with mailbox map v1 behind a Modbus connection, which others may share."""
+
+    link: Link[ModbusWire]
+    bus: Bus
+    unit: int
+    spec: MailboxMap
+    bits: PermitBits
+    profile: Profile
+    monotonic: MonotonicClock
+
+    @asynccontextmanager
+    async def session(self, on_change: Callable[[], None]) -> AsyncIterator[Session]:
+        """Join the link, check the map and that the PLC runs, take back what an earlier session left.
+
+        Modbus tells no changes: `on_change` is never called, the owner's polling has to do.
+        """
+        del on_change
+        async with self.link.use(self.unit) as line:
+            blocks = _Registers(line, unit=self.unit, spec=self.spec, timeout_s=self._request_s)
+            terms = Terms(spec=self.spec, bits=self.bits, answer_s=self.profile.timeout_s, monotonic=self.monotonic)
+            identity = mailbox_identity(f"{self.bus.name}, unit {self.unit}")
+            session = MailboxSession(blocks, terms=terms, identity=identity)
+            await session.open()
+            yield session
+
+    @property
+    def _request_s(self) -> float:
+        return min(self.profile.timeout_s, _REQUEST_MAX_S)
+
+
+def mailbox_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, links: Links) -> ModbusMailboxDriver:
+    """Give the driver for one machine; raise `ValueError` for an address or a profile it cannot use."""
+    bus, unit = parse_address(url)
+    faults = map_faults(profile)
+    if profile.mailbox is None or faults:
+        raise ValueError(f"profile {profile.name}: {'; '.join(faults)}")
+    if profile.poll_s > _POLL_MAX_S:
+        raise ValueError(
+            f"profile {profile.name}: poll_s {profile.poll_s:g} is too slow; at {_POLL_MAX_S:g} s the PLC still sees us"
+        )
+    link = links.share(
+        bus.name,
+        bus,
+        lambda: Link(
+            bus.name,
+            open_wire=lambda: open_wire(bus),
+            open_s=min(profile.timeout_s, _OPEN_MAX_S),
+            monotonic=monotonic,
+        ),
+    )
+    return ModbusMailboxDriver(
+        link=link,
+        bus=bus,
+        unit=unit,
+        spec=profile.mailbox,
+        bits=PermitBits.of(profile),
+        profile=profile,
+        monotonic=monotonic,
+    )
+
+
+class _Registers:
+    """The two blocks of one unit. All that is ever written lies between C's first and last register."""
+
+    def __init__(self, line: Line[ModbusWire], *, unit: int, spec: MailboxMap, timeout_s: float) -> None:
+        self._line, self._unit, self._spec, self._timeout_s = line, unit, spec, timeout_s
+
+    async def status(self) -> Sequence[int]:
+        return await self._read(self._spec.status_base, mailbox.STATUS_WORDS)
+
+    async def command(self) -> Sequence[int]:
+        return await self._read(self._spec.command_base, mailbox.COMMAND_WORDS)
+
+    async def payload(self, words: Sequence[int], *, deadline_s: float | None = None) -> None:
+        first = self._writable(mailbox.PAYLOAD_AT, len(words))
+        try:
+            await self._line.exchange(
+                lambda wire: wire.write_many(self._unit, first, words),
+                timeout_s=self._timeout_s,
+                deadline_s=deadline_s,
+            )
+        except ExceptionReplyError as error:
+            if error.code in _NOT_TAKEN:
+                raise RefusedWriteError(f"the payload was not taken ({error})") from error
+            raise
+
+    async def commit(self, seq: int, *, deadline_s: float | None = None) -> None:
+        await self._write(mailbox.CMD_SEQ, seq, deadline_s)
+
+    async def heartbeat(self, count: int) -> None:
+        await self._write(mailbox.GW_HEARTBEAT, count, None)
+
+    async def _read(self, address: int, count: int) -> Sequence[int]:
+        return await self._line.exchange(lambda wire: wire.read(self._unit, address, count), timeout_s=self._timeout_s)
+
+    async def _write(self, offset: int, value: int, deadline_s: float | None) -> None:
+        address = self._writable(offset, 1)
+        await self._line.exchange(
+            lambda wire: wire.write(self._unit, address, value), timeout_s=self._timeout_s, deadline_s=deadline_s
+        )
+
+    def _writable(self, offset: int, count: int) -> int:
+        """Give the address of an offset in C; nothing outside that block is ever written (R8)."""
+        if not 0 <= offset <= offset + count <= mailbox.COMMAND_WORDS:
+            raise DriverError(f"{count} registers from offset {offset} do not lie in the command block")
+        return self._spec.command_base + offset
