@@ -40,7 +40,9 @@ class LinkState:
             failures=self._failures,
             reason=reason,
         )
-        self._up, self._since_s, self._failures = up, self._clock.monotonic(), 0
+        self._up, self._since_s = up, self._clock.monotonic()
+        if up:
+            self._failures = 0
         self._changed_ms = milliseconds(self._clock.now())
         self._show(reason)
 
