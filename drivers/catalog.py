@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from drivers.base import Driver, MonotonicClock, Security
 from drivers.link import Links
+from drivers.mailbox_command import map_faults
+from drivers.modbus.address import parse_address
 from drivers.profile import Profile
 
 Opener = Callable[[str, str, Profile, Security, MonotonicClock, Links], Driver]
+STATION: Final = ("station", "tickets")  # a person: its driver needs a folder and no address
 
 
 def open_driver(
@@ -34,6 +38,23 @@ def open_driver(
     return opener(name, url, profile, security, monotonic, links if links is not None else Links())
 
 
+def address_fault(protocol: str, url: str) -> str | None:
+    """Say why a machine of this protocol cannot be reached at an address, or None."""
+    check = _ADDRESSES.get(protocol)
+    try:
+        if check is not None:
+            check(url)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def profile_faults(profile: Profile) -> tuple[str, ...]:
+    """List why no driver can work by a profile, each as `key.of.the.profile: what is wrong`."""
+    check = _PROFILES.get((profile.protocol, profile.dialect))
+    return check(profile) if check is not None else ()
+
+
 def own_certificate(directory: Path, application_uri: str) -> tuple[Path, Path]:
     """Give our certificate (DER) and its key (PEM) in this directory, made at first use."""
     from drivers.opcua.security import ensure_certificate  # noqa: PLC0415 - only those who use it pay
@@ -47,12 +68,16 @@ def _isa95_jobs(
     from drivers.opcua.security import normal_fingerprint  # noqa: PLC0415 - asyncua takes a second
     from drivers.opcua.session import JobControlDriver  # noqa: PLC0415 - only those who use it pay
 
-    parts = urlsplit(url)
-    if parts.scheme != "opc.tcp" or not parts.hostname or parts.port is None or "@" in parts.netloc:
-        raise ValueError(f"{url!r} is not an address of an OPC UA server: write opc.tcp://host:port")
+    _check_opcua_address(url)
     if security.server_fingerprint is not None:
         normal_fingerprint(security.server_fingerprint)
     return JobControlDriver(url=url, machine=name, profile=profile, security=security, monotonic=monotonic)
+
+
+def _check_opcua_address(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "opc.tcp" or not parts.hostname or parts.port is None or "@" in parts.netloc:
+        raise ValueError(f"{url!r} is not an address of an OPC UA server: write opc.tcp://host:port")
 
 
 def _modbus_mailbox(
@@ -67,3 +92,5 @@ DRIVERS: Mapping[tuple[str, str], Opener] = {
     ("opcua", "isa95-jobs"): _isa95_jobs,
     ("modbus", "mailbox"): _modbus_mailbox,
 }
+_ADDRESSES: Final[Mapping[str, Callable[[str], object]]] = {"opcua": _check_opcua_address, "modbus": parse_address}
+_PROFILES: Final[Mapping[tuple[str, str], Callable[[Profile], tuple[str, ...]]]] = {("modbus", "mailbox"): map_faults}

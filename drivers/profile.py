@@ -64,6 +64,7 @@ class Recipe:
 
     version: str
     parameters: Mapping[str, Limit]
+    cycle_s: float | None = None  # planned time of one machine cycle; None: not planned
 
     def faults(self, values: Mapping[str, Scalar]) -> tuple[str, ...]:
         """List why these parameter values cannot be sent: missing, unknown, outside the limits."""
@@ -93,6 +94,34 @@ class WordOrder(StrEnum):
     CDAB = "CDAB"  # low word first
     BADC = "BADC"  # high word first, the bytes of each register swapped
     DCBA = "DCBA"  # low word first, the bytes of each register swapped
+
+
+class TagClass(StrEnum):
+    """What a tag tells, which decides what counts as a change of it."""
+
+    ANALOG = "analog"  # a measured number: a change within the deadband is none
+    COUNTER = "counter"  # every step counts
+    STATE = "state"  # a text, a truth value or a code: every change counts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tag:
+    """One value of a machine that is sampled: `value = raw * scale + offset`, in `unit`.
+
+    `type` and `order` say how it lies in registers (`drivers.scaling.Kind`); `length` and `bit` as there.
+    A protocol whose values carry their type needs none of the four.
+    """
+
+    address: str
+    type: str | None = None
+    order: WordOrder = WordOrder.ABCD
+    length: int = 1
+    bit: int | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str = ""
+    deadband: float = 0.0  # in `unit`
+    tag_class: TagClass = TagClass.ANALOG
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,3 +163,5 @@ class Profile:
     timeout_s: float = 4.0
     labels: Mapping[str, str] = field(default_factory=dict)
     mailbox: MailboxMap | None = None
+    tags: Mapping[str, Tag] = field(default_factory=dict)
+    sample_s: float = 0.5  # the machine is asked for the tags' values this often

@@ -40,6 +40,11 @@ class SystemClock:
         elapsed_s = time.time() - self.wall_epoch.timestamp()
         return self.business_epoch + timedelta(seconds=elapsed_s * self.speed)
 
+    def business_ms(self, wall_ms: int) -> int:
+        """Turn a time of day on a machine's clock into business time, both milliseconds since 1970."""
+        elapsed_ms = wall_ms - self.wall_epoch.timestamp() * 1000
+        return round(self.business_epoch.timestamp() * 1000 + elapsed_ms * self.speed)
+
     def monotonic(self) -> float:
         """Give the machine time in seconds."""
         return time.monotonic()

@@ -25,6 +25,7 @@ from gateway.domain.intake import Catalogue, DueRule
 from gateway.domain.machines import Level
 from gateway.ledger import exceptions, machines
 from gateway.ledger.database import Ledger, Tx, open_ledger
+from gateway.ledger.facts import milliseconds
 from gateway.settings import Settings
 from gateway.settings.models import MachineSettings, SecuritySettings, ShopSettings
 from gateway.shops.access import ShopAccess
@@ -32,11 +33,16 @@ from gateway.shops.base import Shop
 from gateway.shops.catalog import open_shop
 from gateway.stages.board import Board
 from gateway.stages.intake import Intake, intake
+from gateway.stages.kpi import watch_kpis
 from gateway.stages.plan import planning_stage
 from gateway.stages.publish import publish
 from gateway.stages.report import drain, report
+from gateway.stages.sample import Sampling
+from gateway.stages.samples_out import SamplesOut
 from gateway.stages.tend import Machine, tend
 from gateway.uplink.base import BrokerAccess
+from gateway.uplink.samples import Encoder
+from gateway.uplink.spool import Limits, Policy, Spool, open_spool
 from gateway.uplink.topics import Topics
 
 PULSE_S = 5.0  # how often progress is proven and health is published
@@ -65,11 +71,11 @@ async def run(settings: Settings, *, state_dir: Path, socket: Path) -> None:
         house = _House(settings, state_dir=state_dir, ledger=ledger, board=board, clock=clock, log=log)
         desk = house.desk()
         with control_socket(socket) as bound:
-            async with house.shops() as shops:
+            async with house.shops() as shops, house.spool() as spool:
                 await ledger.write(house.enrol)
                 try:
                     async with asyncio.TaskGroup() as group:
-                        house.start(group, shops)
+                        house.start(group, shops, spool)
                         group.create_task(serve(create_app(desk), bound), name="api")
                         group.create_task(house.pulse(), name="pulse")
                         group.create_task(_stopped(stop), name="stop")
@@ -122,13 +128,31 @@ class _House:
                 for name, shop in self._settings.shops.items()
             }
 
+    @asynccontextmanager
+    async def spool(self) -> AsyncIterator[Spool | None]:
+        """Open where samples wait; without a broker nothing is sampled."""
+        settings = self._settings.spool
+        if self._settings.mqtt is None:
+            yield None
+            return
+        limits = Limits(max_bytes=settings.max_bytes, max_age_h=settings.max_age_h, policy=Policy(settings.policy))
+        async with open_spool(
+            self._state_dir / "spool",
+            limits,
+            interval_s=settings.commit_interval_ms / 1000,
+            now_ms=lambda: milliseconds(self._clock.now()),
+            log=self._log,
+        ) as spool:
+            yield spool
+
     def enrol(self, tx: Tx) -> None:
         """Give every configured machine its row in the ledger."""
         for name in self._settings.machines:
             machines.enrol(tx, name)
 
-    def start(self, group: asyncio.TaskGroup, shops: dict[str, Shop]) -> None:
-        """Start one task per shop and direction, one per machine, plan and publish."""
+    def start(self, group: asyncio.TaskGroup, shops: dict[str, Shop], spool: Spool | None) -> None:
+        """Start one task per shop and direction, two per machine, plan and publish."""
+        encoder = Encoder(self._ledger.boot)
         ledger, board, clock, log = self._ledger, self._board, self._clock, self._log
         for name, shop in shops.items():
             settings = self._settings.shops[name]
@@ -143,9 +167,14 @@ class _House:
             )
             group.create_task(told, name=f"report {name}")
         for name, machine in self._settings.machines.items():
+            driver = self._driver(name, machine)
+            if spool is not None and self._profiles[name].tags:
+                sampling = self._sampling(name, encoder, spool)
+                group.create_task(sampling.run(), name=f"sample {name}")
+                driver = sampling.watching(driver)
             owner = tend(
                 self._machine(name, machine),
-                self._driver(name, machine),
+                driver,
                 ledger=ledger,
                 board=board,
                 clock=clock,
@@ -158,7 +187,8 @@ class _House:
             ),
             name="plan",
         )
-        group.create_task(self._publisher(), name="publish")
+        group.create_task(self._publisher(spool), name="publish")
+        group.create_task(self._kpis(), name="kpis")
 
     async def pulse(self) -> NoReturn:
         """Prove progress: the loop turns and the ledger takes a write. Only then is the watchdog fed."""
@@ -238,9 +268,31 @@ class _House:
             certificate, key = own_certificate(self._state_dir / "pki", f"urn:kvot:gateway:{self._settings.site.id}")
         return Security(server_fingerprint=chosen.server_fingerprint, own_certificate=certificate, own_key=key)
 
-    def _publisher(self) -> Any:
+    def _sampling(self, name: str, encoder: Encoder, spool: Spool) -> Sampling:
+        profile = self._profiles[name]
+        return Sampling(
+            name,
+            tags=profile.tags,
+            sample_s=profile.sample_s,
+            encoder=encoder,
+            spool=spool,
+            clock=self._clock,
+            log=self._log,
+            to_business_ms=self._clock.business_ms,
+        )
+
+    def _kpis(self) -> Any:
+        return watch_kpis(
+            self._ledger,
+            self._board,
+            recipes={name: profile.recipes for name, profile in self._profiles.items()},
+            timezone=self._settings.site.timezone,
+            clock=self._clock,
+        )
+
+    def _publisher(self, spool: Spool | None) -> Any:
         mqtt = self._settings.mqtt
-        if mqtt is None:
+        if mqtt is None or spool is None:
             return drain("mqtt", ledger=self._ledger, clock=self._clock)
         access = BrokerAccess(
             url=mqtt.url,
@@ -256,12 +308,31 @@ class _House:
             gateway_id=self._gateway_id,
             machines={name: (machine.area, machine.line) for name, machine in self._settings.machines.items()},
         )
-        return publish(self._ledger, self._board, access=access, topics=topics, clock=self._clock, log=self._log)
+        samples = SamplesOut(
+            spool,
+            topics,
+            self._clock,
+            in_flight=mqtt.receive_maximum,
+            history_per_s=self._settings.spool.history_per_s,
+        )
+        return publish(
+            self._ledger,
+            self._board,
+            access=access,
+            topics=topics,
+            clock=self._clock,
+            log=self._log,
+            samples=samples,
+        )
 
 
 def fingerprint(profile: Profile) -> str:
-    """Give a short hash of a machine type: a changed profile ends the arming of its machines."""
-    return sha256(json.dumps(asdict(profile), sort_keys=True, default=str).encode()).hexdigest()[:16]
+    """Give a short hash of a machine type: a changed profile ends the arming of its machines.
+
+    What is only watched does not count: a new tag changes nothing of what the machine may be told to do.
+    """
+    told = {name: value for name, value in asdict(profile).items() if name not in {"tags", "sample_s"}}
+    return sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 async def _stopped(stop: asyncio.Event) -> NoReturn:

@@ -1,8 +1,8 @@
 """A small Modbus TCP server: it owns no register, answers each request at once, and lies when told to.
 
 It is not pymodbus' server, because the gateway's client is: a mistake of that library must not meet itself
-here. And that server has no place for a frozen, late or wrong answer, loses the first of two requests that
-arrive together, and starts tasks that nobody awaits.
+here. And that server has no place for a frozen, late or wrong answer, answers only the first of several
+requests that arrive together, and starts tasks that nobody awaits.
 """
 
 import asyncio

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from drivers import mailbox
 from drivers.base import DriverError, MonotonicClock, Session
@@ -10,12 +11,12 @@ from drivers.handshake import MailboxSession, RefusedWriteError, Terms, mailbox_
 from drivers.link import Line, Link, Links
 from drivers.mailbox import PermitBits
 from drivers.mailbox_command import map_faults
-from drivers.modbus.address import Bus, parse_address
+from drivers.modbus.address import Bus, Transport, parse_address
 from drivers.modbus.wire import ExceptionReplyError, ModbusWire, open_wire
 from drivers.profile import MailboxMap, Profile
 
 _REQUEST_MAX_S = 1.0  # one request; others wait for the same wire
-_OPEN_MAX_S = 3.0
+_OPEN_S = 3.0
 _POLL_MAX_S = 3.0  # the PLC takes a gateway for dead after 10 s
 _NOT_TAKEN = frozenset({1, 2, 3})  # exception codes with which a unit refuses a request before it acts
 
@@ -55,6 +56,8 @@ class ModbusMailboxDriver:
 def mailbox_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, links: Links) -> ModbusMailboxDriver:
     """Give the driver for one machine; raise `ValueError` for an address or a profile it cannot use."""
     bus, unit = parse_address(url)
+    if bus.transport is Transport.SERIAL and find_spec("serial") is None:
+        raise ValueError(f"{url!r}: a serial line needs the package pyserial, which is not installed")
     faults = map_faults(profile)
     if profile.mailbox is None or faults:
         raise ValueError(f"profile {profile.name}: {'; '.join(faults)}")
@@ -68,7 +71,7 @@ def mailbox_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, lin
         lambda: Link(
             bus.name,
             open_wire=lambda: open_wire(bus),
-            open_s=min(profile.timeout_s, _OPEN_MAX_S),
+            open_s=_OPEN_S,
             monotonic=monotonic,
         ),
     )

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import struct
+import termios
 from collections.abc import Awaitable, Callable, Sequence
 
 from pymodbus import FramerType
@@ -52,7 +53,7 @@ class ModbusWire:
         """Connect; raise `DriverError` where that fails."""
         try:
             connected = await self._client.connect()
-        except (ModbusException, OSError, RuntimeError) as error:
+        except (ModbusException, OSError, termios.error) as error:
             raise DriverError(f"{self._bus.name}: cannot connect: {error}") from error
         if not connected:
             raise DriverError(f"{self._bus.name}: cannot connect")

@@ -101,10 +101,15 @@ _NULL = Variant(type=Builtin.NULL, value=None)
 class Reader:
     """Takes values off the front of a byte string; raises `WireError` and never reads beyond its end."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, at: int = 0) -> None:
         self._body = body
-        self._at = 0
+        self._at = at
         self._depth = 0
+
+    @property
+    def at(self) -> int:
+        """Give the offset of the next byte."""
+        return self._at
 
     @property
     def left(self) -> int:

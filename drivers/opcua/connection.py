@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import logging
+import math
 import re
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -22,14 +23,16 @@ from cryptography.exceptions import InvalidSignature
 
 from drivers.base import DriverError, MonotonicClock
 from drivers.opcua.binary import Reader, Reading, Variant, WireError
+from drivers.opcua.publishing import Listener, Publishing, skip_response_header
 
 _log = logging.getLogger(__name__)
 
 _RENEW_AFTER = 0.75  # of the channel's lifetime (OPC 10000-4, 5.5.2.1)
-_PUBLISHING_MS = 100.0
+PUBLISHING_MS = 100.0
 _LIFETIME_COUNT = 3_000  # publishing intervals that a subscription outlives its reader
-_KEEP_ALIVE_COUNT = 100
-_QUEUE = 10
+_KEEP_ALIVE_MS = 10_000.0
+_QUEUE_MIN = 10
+_ITEMS_AT_ONCE = 500
 _MAX_PAGES = 100  # of one node's references
 _NODE = re.compile(r"(?:nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<text>.+)")
 
@@ -74,6 +77,20 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How often values are sampled and told, milliseconds; for hints it does not matter when a value was."""
+
+    sampling_ms: float
+    publishing_ms: float
+    hints: bool = True
+
+    @property
+    def queue(self) -> int:
+        """Give the places for values between two messages: twice what one interval brings."""
+        return max(_QUEUE_MIN, math.ceil(2 * self.publishing_ms / self.sampling_ms))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CallAnswer:
     """A method's answer: its status code and outputs, which come with Good and Uncertain only."""
 
@@ -95,8 +112,7 @@ class Connection:
         self._timeout_s = timeout_s
         self._monotonic = monotonic
         self._renewed_at = monotonic()
-        self._on_change: Callable[[], None] | None = None
-        self._publishing: asyncio.Future[Any] | None = None
+        self._publishing = Publishing(lambda: self._protocol, library)
 
     async def learn_namespaces(self) -> None:
         """Read which namespace has which index on this server, now."""
@@ -170,31 +186,47 @@ class Connection:
             results = await self._client.uaclient.browse(parameters)
             return tuple([await self._all_pages(result) for result in results])
 
-    async def subscribe(self, nodes: Sequence[ua.NodeId], on_change: Callable[[], None]) -> None:
-        """Have `on_change` called each time one of these values may have changed, and when that ends."""
+    async def subscribe(
+        self, nodes: Sequence[ua.NodeId], listener: Listener, *, pace: Pace | None = None, handles: Sequence[int] = ()
+    ) -> tuple[int, ...]:
+        """Have a listener told of each change of these values; give the places of those that are refused.
+
+        `handles` are the numbers under which the listener hears of them. Without a pace only the hint counts.
+        """
+        pace = pace or Pace(sampling_ms=PUBLISHING_MS, publishing_ms=PUBLISHING_MS)
         async with within("subscribing", self._timeout_s):
             request = ua.CreateSubscriptionRequest()
-            request.Parameters.RequestedPublishingInterval = _PUBLISHING_MS
+            request.Parameters.RequestedPublishingInterval = pace.publishing_ms
             request.Parameters.RequestedLifetimeCount = _LIFETIME_COUNT
-            request.Parameters.RequestedMaxKeepAliveCount = _KEEP_ALIVE_COUNT
+            request.Parameters.RequestedMaxKeepAliveCount = max(1, round(_KEEP_ALIVE_MS / pace.publishing_ms))
             request.Parameters.PublishingEnabled = True
             answer = await self._protocol.send_request(request)
             created = struct_from_binary(ua.CreateSubscriptionResponse, answer)
-            items = ua.CreateMonitoredItemsParameters()
-            items.SubscriptionId = created.Parameters.SubscriptionId
-            items.TimestampsToReturn = ua.TimestampsToReturn.Neither
-            items.ItemsToCreate = [_monitored(node, handle) for handle, node in enumerate(nodes)]
-            for result in await self._client.uaclient.create_monitored_items(items):
+        subscription = created.Parameters.SubscriptionId
+        refused: list[int] = []
+        for start in range(0, len(nodes), _ITEMS_AT_ONCE):
+            batch = nodes[start : start + _ITEMS_AT_ONCE]
+            async with within("subscribing", self._timeout_s):
+                items = ua.CreateMonitoredItemsParameters()
+                items.SubscriptionId = subscription
+                stamps = ua.TimestampsToReturn
+                items.TimestampsToReturn = stamps.Neither if pace.hints else stamps.Source
+                items.ItemsToCreate = [
+                    _monitored(node, handles[start + place] if handles else place, pace)
+                    for place, node in enumerate(batch)
+                ]
+                results = await self._client.uaclient.create_monitored_items(items)
+            for place, result in enumerate(results):
                 if not result.StatusCode.is_good():
                     _log.warning("changes of one value are not told: %s", result.StatusCode.name)
-            self._on_change = on_change
-            self._publish()
+                    refused.append(start + place)
+        with library("subscribing"):
+            self._publishing.add(subscription, listener)
+        return tuple(refused)
 
     def abandon(self) -> None:
         """Stop listening for changes, before the connection is closed."""
-        self._on_change = None
-        if self._publishing is not None:
-            self._publishing.cancel()
+        self._publishing.stop()
 
     # One request -----------------------------------------------------------------------------------
 
@@ -219,7 +251,7 @@ class Connection:
         with _decoding(what):
             reader = Reader(body)
             reader.node_id()
-            _skip_response_header(reader)
+            skip_response_header(reader)
         return reader
 
     async def _renew_channel(self) -> None:
@@ -241,33 +273,6 @@ class Connection:
             (result,) = await self._client.uaclient.browse_next(parameters)
             found += result.References or ()
         return tuple(_reference(reference) for reference in found if _is_local(reference.NodeId))
-
-    # Publishing ------------------------------------------------------------------------------------
-
-    def _publish(self, acknowledged: Sequence[ua.SubscriptionAcknowledgement] = ()) -> None:
-        """Leave one publish request with the server, which answers it at the next change."""
-        request = ua.PublishRequest()
-        request.Parameters.SubscriptionAcknowledgements = list(acknowledged)
-        # The bare future needs no task of its own, and no timeout: it waits as long as nothing changes.
-        self._publishing = self._protocol._send_request(request, 0)  # noqa: SLF001
-        self._publishing.add_done_callback(self._published)
-
-    def _published(self, answered: asyncio.Future[Any]) -> None:
-        """Pass a change on and ask for the next; a refusal or a lost connection ends the subscription."""
-        if self._on_change is None or answered.cancelled():
-            return
-        try:
-            with library("publishing"), _decoding("publishing"):
-                body = answered.result()
-                self._protocol.check_answer(body, " while publishing")
-                subscription, sequence, changed = _publish_result(Reader(body.read(len(body))))
-                acknowledgement = ua.SubscriptionAcknowledgement(SubscriptionId=subscription, SequenceNumber=sequence)
-                self._publish([acknowledgement] * changed)
-        except DriverError as error:
-            _log.info("no more news of changes, polling goes on: %s", error)
-            changed = True  # something happened: the next look will tell
-        if changed:
-            self._on_change()
 
 
 @asynccontextmanager
@@ -311,32 +316,11 @@ def status_name(status: int) -> str:
     return ua.StatusCode(ua.UInt32(status)).name
 
 
-def _skip_response_header(reader: Reader) -> None:
-    reader.take(8)  # the time of the answer
-    reader.u32()  # the request's handle
-    reader.u32()  # the service result, checked by the library
-    reader.diagnostic_info()
-    reader.array(Reader.string)
-    reader.extension_object()
-
-
 def _call_result(reader: Reader) -> CallAnswer:
     status = reader.u32()
     reader.array(Reader.u32)
     reader.array(Reader.diagnostic_info)
     return CallAnswer(status=status, outputs=reader.array(Reader.variant))
-
-
-def _publish_result(reader: Reader) -> tuple[int, int, bool]:
-    """Give subscription and sequence number of a publish answer, and whether it carries anything."""
-    reader.node_id()
-    _skip_response_header(reader)
-    subscription = reader.u32()
-    reader.array(Reader.u32)
-    reader.boolean()
-    sequence = reader.u32()
-    reader.take(8)  # the time of publishing
-    return subscription, sequence, bool(reader.array(Reader.extension_object))
 
 
 def _browse_description(node: ua.NodeId, classes: int, reference: int) -> ua.BrowseDescription:
@@ -350,12 +334,12 @@ def _browse_description(node: ua.NodeId, classes: int, reference: int) -> ua.Bro
     )
 
 
-def _monitored(node: ua.NodeId, handle: int) -> ua.MonitoredItemCreateRequest:
+def _monitored(node: ua.NodeId, handle: int, pace: Pace) -> ua.MonitoredItemCreateRequest:
     return ua.MonitoredItemCreateRequest(
         ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value),
         MonitoringMode=ua.MonitoringMode.Reporting,
         RequestedParameters=ua.MonitoringParameters(
-            ClientHandle=handle, SamplingInterval=_PUBLISHING_MS, QueueSize=_QUEUE, DiscardOldest=True
+            ClientHandle=handle, SamplingInterval=pace.sampling_ms, QueueSize=pace.queue, DiscardOldest=True
         ),
     )
 

@@ -24,8 +24,10 @@ from drivers.base import (
 from drivers.opcua import jobs
 from drivers.opcua.binary import Builtin, Reading, WireError
 from drivers.opcua.channel import connect
-from drivers.opcua.connection import CallAnswer, Connection, node_id, status_name
+from drivers.opcua.connection import PUBLISHING_MS, CallAnswer, Connection, Pace, node_id, status_name
 from drivers.opcua.finding import JobControl, find_job_control
+from drivers.opcua.publishing import Hint
+from drivers.opcua.telemetry import Telemetry
 from drivers.profile import Profile
 
 _log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ _SERVER_ARRAY = node_id(ObjectIds.Server_ServerArray)
 _PRODUCT_URI = node_id(ObjectIds.Server_ServerStatus_BuildInfo_ProductUri)
 _NO_COMMENT = ua.Variant([], ua.VariantType.LocalizedText, is_array=True)
 _MAX_FACT = 100  # characters of one text in the identity
+_TAGS_OF_SUBSCRIPTION = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,18 +64,30 @@ class JobControlDriver:
             tags = _Tags.resolve(connection, self.profile)
             text = await _identity_text(connection, control, shown)
             await _subscribe(connection, [control.job_list, *tags.permits()], on_change)
+            telemetry = Telemetry(self.profile.tags, self.monotonic)
+            await _sample(connection, self.profile, telemetry)
             yield JobControlSession(
                 connection=connection,
                 control=control,
                 tags=tags,
                 identity=Identity(text=text, kinds=frozenset(control.methods)),
+                telemetry=telemetry,
             )
 
 
 class JobControlSession:
     """One session; after a `DriverError` or a cancelled call it answers nothing any more."""
 
-    def __init__(self, *, connection: Connection, control: JobControl, tags: "_Tags", identity: Identity) -> None:
+    def __init__(
+        self,
+        *,
+        connection: Connection,
+        control: JobControl,
+        tags: "_Tags",
+        identity: Identity,
+        telemetry: Telemetry,
+    ) -> None:
+        self.take, self.listen = telemetry.take, telemetry.gathering.listen  # the port's Sampler
         self._connection = connection
         self._control = control
         self._tags = tags
@@ -228,9 +243,35 @@ async def _identity_text(connection: Connection, control: JobControl, shown: str
 async def _subscribe(connection: Connection, nodes: Sequence[ua.NodeId], on_change: Callable[[], None]) -> None:
     """Ask for changes; where the server refuses, polling alone has to do."""
     try:
-        await connection.subscribe(nodes, on_change)
+        await connection.subscribe(nodes, Hint(on_change))
     except DriverError as error:
         _log.warning("no subscription, polling alone: %s", error)
+
+
+async def _sample(connection: Connection, profile: Profile, telemetry: Telemetry) -> None:
+    """Subscribe to the tags in groups; one that cannot be had is bad, and no reason not to work with the machine."""
+    nodes: dict[int, ua.NodeId] = {}
+    missing: list[int] = []
+    for handle, (name, tag) in enumerate(profile.tags.items()):
+        try:
+            nodes[handle] = connection.node(tag.address)
+        except DriverError as error:
+            _log.warning("tag %s: %s", name, error)
+            missing.append(handle)
+    sampling_ms = profile.sample_s * 1000
+    pace = Pace(sampling_ms=sampling_ms, publishing_ms=max(sampling_ms, PUBLISHING_MS), hints=False)
+    wanted = list(nodes)
+    for start in range(0, len(wanted), _TAGS_OF_SUBSCRIPTION):
+        group = wanted[start : start + _TAGS_OF_SUBSCRIPTION]
+        try:
+            refused = await connection.subscribe(
+                [nodes[handle] for handle in group], telemetry, pace=pace, handles=group
+            )
+            missing += [group[place] for place in refused]
+        except DriverError as error:
+            _log.warning("no subscription to %d tags: %s", len(group), error)
+            missing += group
+    telemetry.refuse(missing)
 
 
 def _return_status(answer: CallAnswer, *, position: int) -> jobs.ReturnStatus:

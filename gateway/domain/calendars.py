@@ -12,6 +12,7 @@ DAYS_MAX: Final = 4096  # nothing is planned further ahead than eleven years
 _FIRST_REACH: Final = 64
 _HOUR_S: Final = 3600
 _DAY_MIN: Final = 1440
+_ROUNDING_H: Final = 1e-8  # 36 us: what is lost when hours become timestamps and back
 _NAMES: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIME: Final = re.compile(r"(\d{1,2})(?::(\d{2}))?")
 
@@ -137,17 +138,18 @@ class Axis:
 
     def earliest(self, hours: float) -> float:
         """Give the first timestamp by which so many hours are done; raise ValueError past the end of the line."""
-        index = bisect_left(self._ends, hours)
+        index = bisect_left(self._ends, hours - _ROUNDING_H)
         if index == len(self._ends):
             raise ValueError("further ahead than the calendar was laid out")
-        return self._openings[index] + max(0.0, hours - self._before[index]) * _HOUR_S
+        reached = self._openings[index] + max(0.0, hours - self._before[index]) * _HOUR_S
+        return min(reached, self._closings[index])
 
     def latest(self, hours: float) -> float:
         """Give the last timestamp by which no more than so many hours are done; the begin when there is none."""
-        index = bisect_right(self._before, hours) - 1
+        index = bisect_right(self._before, hours + _ROUNDING_H) - 1
         if index < 0:
             return self.begin
-        return self._openings[index] + (hours - self._before[index]) * _HOUR_S
+        return self._openings[index] + max(0.0, hours - self._before[index]) * _HOUR_S
 
     def add(self, at: float, hours: float) -> float:
         """Give the timestamp at which so many working hours after `at` are done."""

@@ -12,6 +12,8 @@ from gateway.domain.orders import LineKind, ShopLine, ShopOrder
 from gateway.domain.products import ExpressionFaultError, Family, Range, Step
 from gateway.domain.states import LineState
 
+NOT_UNDERSTOOD = "not understood"
+UNKNOWN_ARTICLE = "unknown article"
 RecipeOf = Callable[[str, str], Recipe]  # (machine, recipe name) -> the machine type's recipe
 
 
@@ -121,7 +123,7 @@ def _read_line(
     if order.cancelled:
         return plan(LineState.CANCELLED, reason="cancelled in the shop")
     if line.fault is not None or order.fault is not None:
-        return aside(f"{here}/{line.shop_line_id}", "not understood", line.fault or order.fault or "")
+        return aside(f"{here}/{line.shop_line_id}", NOT_UNDERSTOOD, line.fault or order.fault or "")
     values = _variables(line, order)
     try:
         product = catalogue.range.find(line.skus, values["line"])
@@ -135,7 +137,7 @@ def _read_line(
         return plan(LineState.NOT_DUE, product.name if product else None, hold)
     if product is None:
         named = line.skus[0] if line.skus else line.name
-        return aside(f"sku:{shop}/{named}", "unknown article", f"{named!r} is not under products:")
+        return aside(f"sku:{shop}/{named}", UNKNOWN_ARTICLE, f"{named!r} is not under products:")
     try:
         requirements = tuple(
             _require(line, step, index, values=values, catalogue=catalogue)

@@ -67,7 +67,6 @@ def may_load(permits: Permits) -> bool:
 
 def may_start(permits: Permits) -> bool:
     """A start may be asked for when every permit is given; where a panel does not tell `handed_over`, we watch it."""
-    """A start may be asked for when every permit is given; where a panel does not tell `handed_over`, we watch it."""
     return permits.remote is True and permits.ready is True and permits.handed_over is not False
 
 

@@ -3,11 +3,12 @@
 from datetime import datetime
 
 from drivers.base import Finding, JobPhase
+from gateway.domain.intake import UNKNOWN_ARTICLE
 from gateway.domain.states import JobState, LineState
 from gateway.errors import RefusedError
 from gateway.ledger import exceptions, jobs
 from gateway.ledger.database import Tx, ring
-from gateway.ledger.orders import close_line
+from gateway.ledger.lines import BY_A_PERSON, close_line
 from gateway.ledger.sql import change, row, rows
 
 _UNFINISHED = frozenset(
@@ -109,38 +110,34 @@ def _close_lines_of_job(tx: Tx, job_id: str, *, now: datetime) -> None:
         "SELECT DISTINCT r.line_id FROM allocations a JOIN requirements r USING (requirement_id) WHERE a.job_id = :job",
         job=job_id,
     ):
-        close_line(tx, line["line_id"], state=LineState.CANCELLED, reason="closed by a person", now=now)
+        close_line(tx, line["line_id"], state=LineState.CANCELLED, reason=BY_A_PERSON, now=now)
 
 
 def _close_article(tx: Tx, name: str, *, now: datetime) -> None:
     """Nobody makes this article here: its lines are not made."""
-    shop, _, sku = name.partition("/")
+    shop, _, article = name.partition("/")
     for line in rows(
         tx,
         "SELECT l.line_id FROM order_lines l JOIN orders o USING (order_id) WHERE o.shop = :shop "
-        "AND l.state = 'quarantined' "
-        "AND (json_extract(l.skus, '$[0]') = :sku OR (l.skus = '[]' AND l.name = :sku))",
+        "AND l.state = 'quarantined' AND l.reason LIKE :reason "
+        "AND CASE l.skus WHEN '[]' THEN l.name ELSE json_extract(l.skus, '$[0]') END = :article",
         shop=shop,
-        sku=sku,
+        article=article,
+        reason=f"{UNKNOWN_ARTICLE}:%",
     ):
         close_line(tx, line["line_id"], state=LineState.NOT_MADE, reason="not made here, says a person", now=now)
 
 
 def _close_row(tx: Tx, name: str, *, now: datetime) -> None:
     """This one row is not made; a row that was changed after release has no more to close."""
-    parts = name.split("/")
-    if len(parts) != 3:  # noqa: PLR2004 - shop/order/row
-        return
     line = row(
         tx,
         "SELECT l.line_id FROM order_lines l JOIN orders o USING (order_id) "
-        "WHERE o.shop = :shop AND o.shop_order_id = :order AND l.shop_line_id = :line AND l.state = 'quarantined'",
-        shop=parts[0],
-        order=parts[1],
-        line=parts[2],
+        "WHERE o.shop || '/' || o.shop_order_id || '/' || l.shop_line_id = :name AND l.state = 'quarantined'",
+        name=name,
     )
     if line is not None:
-        close_line(tx, line["line_id"], state=LineState.CANCELLED, reason="closed by a person", now=now)
+        close_line(tx, line["line_id"], state=LineState.CANCELLED, reason=BY_A_PERSON, now=now)
 
 
 def _allow_more_remakes(tx: Tx, requirement_id: int) -> None:
@@ -157,4 +154,4 @@ def _allow_more_remakes(tx: Tx, requirement_id: int) -> None:
 def _close_requirement(tx: Tx, requirement_id: int, *, now: datetime) -> None:
     need = row(tx, "SELECT line_id FROM requirements WHERE requirement_id = :id", id=requirement_id)
     assert need is not None
-    close_line(tx, need["line_id"], state=LineState.CANCELLED, reason="closed by a person", now=now)
+    close_line(tx, need["line_id"], state=LineState.CANCELLED, reason=BY_A_PERSON, now=now)

@@ -13,9 +13,10 @@ from gateway.errors import IllegalTransitionError
 from gateway.ledger import events, exceptions, facts
 from gateway.ledger.counters import next_number
 from gateway.ledger.database import Tx, ring
-from gateway.ledger.orders import move_line, tell
+from gateway.ledger.lines import move_line
 from gateway.ledger.runs import follow_run
 from gateway.ledger.sql import change, insert, row, rows
+from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
 
 _LOADING = frozenset({CommandKind.LOAD, CommandKind.LOAD_START})

@@ -8,9 +8,10 @@ from gateway.ledger.counters import next_number
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception
 from gateway.ledger.jobs import move_job
-from gateway.ledger.orders import move_line, tell
+from gateway.ledger.lines import move_line
 from gateway.ledger.runs import move_run
 from gateway.ledger.sql import change, insert, row, rows
+from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
 
 UNFINISHED = "('waiting','released','in_doubt','accepted','running','interrupted')"

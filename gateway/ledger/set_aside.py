@@ -7,8 +7,10 @@ from sqlalchemy import RowMapping
 
 from gateway.domain.orders import LineKind, ShopLine, ShopOrder
 from gateway.ledger.database import Tx, ring
-from gateway.ledger.orders import Reading, reread_set_aside, tell
+from gateway.ledger.lines import Reading
+from gateway.ledger.orders import reread_set_aside
 from gateway.ledger.sql import row, rows
+from gateway.ledger.telling import tell
 from gateway.ledger.times import to_time
 
 

@@ -2,64 +2,32 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path as FilePath
+from typing import Final
 
-from drivers.catalog import DRIVERS
-from drivers.profile import Effect, Limit, Profile, Recipe
-from gateway.expressions import ExpressionError, compile_expression
+from drivers.catalog import DRIVERS, STATION, address_fault, profile_faults
+from drivers.profile import Effect, Profile
+from gateway.settings import check_families, check_routes
 from gateway.settings.faults import Path, meant, shown
-from gateway.settings.models import ProductSettings, Sections, StepSettings
+from gateway.settings.machines import MachineSettings
+from gateway.settings.models import Sections
 from gateway.settings.profiles import ProfileSettings
+from gateway.settings.scene import Remark, Scene, listed
 from gateway.settings.secrets import Secret
-from gateway.settings.source import Node
 from gateway.settings.values import Model, is_loopback
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Remark:
-    """Something about one key; `of_key` points at the key itself rather than at its value."""
-
-    path: Path
-    text: str
-    of_key: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scene:
-    """All that is checked together.
-
-    `tree` and the `names` of its sections hold everything written, `sections` only the well formed;
-    `profiles` the machine types that could be read, by name.
-    """
-
-    tree: Node
-    sections: Sections
-    names: Mapping[str, frozenset[str]]
-    profiles: Mapping[str, Profile]
-
-    def profile_of(self, machine: str) -> Profile | None:
-        """Give a machine's type, or None where it is unknown or faulty itself."""
-        node = self.tree.find(("machines", machine, "profile"))
-        return self.profiles.get(node.value) if node is not None and isinstance(node.value, str) else None
-
-    def machines_of(self, family: str) -> Iterator[str]:
-        """Give the names of the machines that a family lists."""
-        for path in _listed(self.tree, ("families", family, "machines")):
-            node = self.tree.find(path)
-            if node is not None and isinstance(node.value, str):
-                yield node.value
+MAILBOX_POLL_MAX_S: Final = 3.0  # the PLC takes back what it was told when it has not heard of us for 10 s
 
 
 def faults(scene: Scene) -> Iterator[Remark]:
     """Find what makes this configuration unusable although each key is well formed."""
     yield from _references(scene)
     yield from _shops(scene.sections)
-    for name, product in scene.sections.products.items():
-        yield from _product(scene, name, product)
+    yield from check_routes.faults(scene)
+    yield from check_families.faults(scene)
     for name, profile in scene.sections.profiles.items():
-        if remark := driver_fault(profile):
-            yield Remark(path=("profiles", name, *remark.path), text=remark.text)
+        for remark in profile_remarks(name, profile):
+            yield Remark(path=("profiles", name, *remark.path), text=remark.text, of_key=remark.of_key)
     yield from _machines(scene)
     yield from _files(scene.sections)
     yield from _simulation(scene.sections)
@@ -68,11 +36,13 @@ def faults(scene: Scene) -> Iterator[Remark]:
 def warnings(scene: Scene) -> Iterator[Remark]:
     """Find what works but should be known: missing secrets, unprotected connections, idle machines."""
     yield from _missing_secrets(scene.sections, ())
+    busy = {machine for family in scene.sections.families.values() for machine in family.machines}
+    busy |= {step.group for product in scene.sections.products.values() for step in product.steps}
     for name, machine in scene.sections.machines.items():
-        if machine.security is None and not is_loopback(machine.url):
+        if machine.url.startswith("opc.tcp") and machine.security is None and not is_loopback(machine.url):
             text = "without protection anybody on this network can command the machine; give server_fingerprint"
             yield Remark(path=("machines", name, "security"), text=text)
-        if not any(name in family.machines for family in scene.sections.families.values()):
+        if name not in busy:
             yield Remark(path=("machines", name), text="makes nothing: it is in no family", of_key=True)
     for name, shop in scene.sections.shops.items():
         if shop.url.startswith("http://") and not is_loopback(shop.url):
@@ -80,45 +50,69 @@ def warnings(scene: Scene) -> Iterator[Remark]:
     mqtt = scene.sections.mqtt
     if mqtt and mqtt.url.startswith("mqtt://") and not is_loopback(mqtt.url):
         yield Remark(path=("mqtt", "url"), text="mqtt:// is not encrypted; prefer mqtts://")
+    yield from check_families.warnings(scene)
 
 
-def driver_fault(profile: ProfileSettings) -> Remark | None:
-    """Say why no driver speaks to a machine type, or None."""
-    known = {f"{protocol}/{dialect}" for protocol, dialect in DRIVERS}
+def profile_remarks(name: str, profile: ProfileSettings) -> Iterator[Remark]:
+    """Find why no driver can work by a machine type."""
+    known = {f"{protocol}/{dialect}" for protocol, dialect in (*DRIVERS, STATION)}
     named = f"{profile.protocol}/{profile.dialect}"
-    if named in known:
-        return None
-    return Remark(path=("dialect",), text=f"no driver for {named}{meant(named, known)}")
+    if named not in known:
+        yield Remark(path=("dialect",), text=f"no driver for {named}{meant(named, known)}")
+    elif (profile.protocol, profile.dialect) == STATION:
+        yield from _station_type(profile)
+    elif profile.permits is None:
+        text = "missing; Where the machine says what it allows: nothing is started without remote and ready"
+        yield Remark(path=("permits",), text=text, of_key=True)
+    elif profile.dialect == "mailbox":
+        yield from _mailbox(profile, profile.to_profile(name))
+    elif profile.mailbox is not None:
+        yield Remark(path=("mailbox",), text=f"belongs to dialect mailbox, not {named}; remove it", of_key=True)
 
 
-def result_of(limit: Limit) -> tuple[type, ...]:
-    """Say which types an expression may give for a parameter with this limit."""
-    if limit.one_of:
-        kinds = {type(value) for value in limit.one_of}
-        return tuple(kinds | {int, float}) if kinds & {int, float} else tuple(kinds)
-    return (int, float) if limit.max_length is None else (str,)
+def _station_type(profile: ProfileSettings) -> Iterator[Remark]:
+    for key in ("permits", "mailbox", "setup_code"):
+        if getattr(profile, key) is not None:
+            yield Remark(path=(key,), text="a person works at a station; remove it", of_key=True)
+    right = {"effect": "remembered", "memory": "persistent", "clears_by_itself": False}
+    for key, value in right.items():
+        if getattr(profile, key) != value:
+            word = str(value).lower()
+            yield Remark(path=(key,), text=f"a station keeps its tickets on our own disk; write {key}: {word}")
+
+
+def _mailbox(settings: ProfileSettings, profile: Profile) -> Iterator[Remark]:
+    for fault in profile_faults(profile):
+        key, _, text = fault.partition(": ")
+        yield Remark(path=tuple(key.split(".")), text=text, of_key=True)
+    if settings.poll_s > MAILBOX_POLL_MAX_S:
+        text = f"at most {MAILBOX_POLL_MAX_S:g}: the PLC starts nothing when it has not heard of us for 10 s"
+        yield Remark(path=("poll_s",), text=text)
+    for name, recipe in profile.recipes.items():
+        for parameter, limit in recipe.parameters.items():
+            if limit.max_length is not None or any(isinstance(value, str) for value in limit.one_of):
+                text = "the mailbox carries numbers only; give min and max, or one_of with numbers"
+                yield Remark(path=("recipes", name, "parameters", parameter), text=text, of_key=True)
 
 
 def _references(scene: Scene) -> Iterator[Remark]:
     """Find names that lead nowhere, also in entries that are faulty otherwise."""
     named: list[tuple[Path, str]] = []
     for family in scene.names["families"]:
-        named.extend((path, "machines") for path in _listed(scene.tree, ("families", family, "machines")))
+        named.extend((path, "machines") for path in listed(scene.tree, ("families", family, "machines")))
     for product in scene.names["products"]:
         named.append((("products", product, "family"), "families"))
-        steps = _listed(scene.tree, ("products", product, "route"))
-        named.extend(((*path, "family"), "families") for path in steps)
+        steps = listed(scene.tree, ("products", product, "route"))
+        named.extend(
+            ((*path, key), section)
+            for path in steps
+            for key, section in (("family", "families"), ("station", "machines"))
+        )
     for path, section in named:
         node = scene.tree.find(path)
         if node is not None and isinstance(node.value, str) and node.value not in scene.names[section]:
             text = f"no '{shown(node.value)}' under {section}{meant(node.value, scene.names[section])}"
             yield Remark(path=path, text=text)
-
-
-def _listed(tree: Node, path: Path) -> Iterator[Path]:
-    node = tree.find(path)
-    members = len(node.value) if node is not None and isinstance(node.value, tuple) else 0
-    yield from ((*path, number) for number in range(members))
 
 
 def _shops(sections: Sections) -> Iterator[Remark]:
@@ -129,14 +123,42 @@ def _shops(sections: Sections) -> Iterator[Remark]:
 
 def _machines(scene: Scene) -> Iterator[Remark]:
     machines = scene.sections.machines
-    for name, other in _twice({name: machine.url for name, machine in machines.items()}):
+    for name, other in _twice({name: machine.url for name, machine in machines.items() if machine.url}):
         text = f"the same address as machines.{other}: one machine has one name"
         yield Remark(path=("machines", name, "url"), text=text)
     for name, machine in machines.items():
         profile = scene.profile_of(name)
-        if profile and profile.effect is Effect.BLIND and machine.control == "start":
+        if profile is None:
+            continue
+        if profile.effect is Effect.BLIND and machine.control == "start":
             text = f"a machine of profile '{profile.name}' (effect: blind) cannot be asked what it did, so Kvot never"
             yield Remark(path=("machines", name, "control"), text=f"{text} starts it; use load or read")
+        if (profile.protocol, profile.dialect) == STATION:
+            yield from _station(scene, name)
+        else:
+            yield from _connection(scene, name, machine, profile)
+
+
+def _station(scene: Scene, name: str) -> Iterator[Remark]:
+    for key in ("url", "security", "control", "risk_assessment"):
+        if scene.has("machines", name, key):
+            text = "a station is a person: Kvot reaches no machine here and starts none; remove it"
+            yield Remark(path=("machines", name, key), text=text, of_key=True)
+
+
+def _connection(scene: Scene, name: str, machine: MachineSettings, profile: Profile) -> Iterator[Remark]:
+    here: Path = ("machines", name)
+    if not machine.url:
+        text = "missing; opc.tcp://host:4840 for OPC UA, modbus://host:502/unit for Modbus"
+        yield Remark(path=(*here, "url"), text=text, of_key=True)
+    elif fault := address_fault(profile.protocol, machine.url):
+        yield Remark(path=(*here, "url"), text=f"{fault} (profile '{profile.name}' speaks {profile.protocol})")
+    if profile.protocol == "opcua" and not scene.has(*here, "security"):
+        text = "missing; give {server_fingerprint: sha256:...} of the machine's certificate, or `none` to talk"
+        yield Remark(path=(*here, "security"), text=f"{text} unprotected", of_key=True)
+    if profile.protocol != "opcua" and scene.has(*here, "security"):
+        text = f"{profile.protocol} knows no certificates; remove it, and keep the machine on a network of its own"
+        yield Remark(path=(*here, "security"), text=text, of_key=True)
 
 
 def _files(sections: Sections) -> Iterator[Remark]:
@@ -150,69 +172,11 @@ def _files(sections: Sections) -> Iterator[Remark]:
             yield Remark(path=path, text=f"no file that can be read: {file}")
 
 
-def _product(scene: Scene, name: str, product: ProductSettings) -> Iterator[Remark]:
-    here: Path = ("products", name)
-    if product.match is not None:
-        yield from _formula(product.match, (*here, "match"), (bool,))
-    if product.route is not None and len(product.route) > 1:
-        text = "routes of more than one step come with a later version; keep one step for now"
-        yield Remark(path=(*here, "route"), text=text)
-    for number, step in enumerate(product.steps):
-        at = (*here, "route", number) if product.route is not None else here
-        yield from _step(scene, step, at)
-
-
-def _step(scene: Scene, step: StepSettings, here: Path) -> Iterator[Remark]:
-    recipes = dict(_recipes(scene, step))
-    for machine, recipe in recipes.items():
-        if recipe is None:
-            profile = scene.profile_of(machine)
-            known = profile.recipes if profile else ()
-            text = f"machine '{machine}' (profile {profile.name if profile else '?'}) has no recipe '{step.recipe}'"
-            yield Remark(path=(*here, "recipe"), text=text + meant(step.recipe, known))
-    found = {machine: recipe for machine, recipe in recipes.items() if recipe is not None}
-    if len({recipe.version for recipe in found.values()}) > 1:
-        versions = ", ".join(f"{recipe.version} on {machine}" for machine, recipe in found.items())
-        text = f"recipe '{step.recipe}' has different versions: {versions}; a family's machines make the same"
-        yield Remark(path=(*here, "recipe"), text=text)
-    yield from _parameters(step, here, found)
-
-
-def _recipes(scene: Scene, step: StepSettings) -> Iterator[tuple[str, Recipe | None]]:
-    """Give the recipe on each machine of the step's family that could be read; None where it is not known."""
-    for machine in scene.machines_of(step.family):
-        profile = scene.profile_of(machine)
-        if profile is not None:
-            yield machine, profile.recipes.get(step.recipe)
-
-
-def _parameters(step: StepSettings, here: Path, recipes: Mapping[str, Recipe]) -> Iterator[Remark]:
-    limits = {name: limit for recipe in recipes.values() for name, limit in recipe.parameters.items()}
-    for name, source in step.parameters.items():
-        at = (*here, "parameters", name)
-        if recipes and name not in limits:
-            text = f"not a parameter of recipe '{step.recipe}'" + meant(name, limits)
-            yield Remark(path=at, text=text, of_key=True)
-        limit = limits.get(name)
-        yield from _formula(source, at, result_of(limit) if limit else (bool, int, float, str))
-    missing = sorted(set(limits) - set(step.parameters))
-    if missing:
-        text = f"recipe '{step.recipe}' also needs {', '.join(missing)}"
-        yield Remark(path=(*here, "parameters"), text=text, of_key=True)
-
-
-def _formula(source: str, at: Path, result: tuple[type, ...]) -> Iterator[Remark]:
-    try:
-        compile_expression(source, result=result)
-    except ExpressionError as error:
-        yield Remark(path=at, text=str(error))
-
-
 def _simulation(sections: Sections) -> Iterator[Remark]:
     if sections.simulation is None:
         return
     addresses: dict[Path, str] = {("shops", name, "url"): shop.url for name, shop in sections.shops.items()}
-    addresses |= {("machines", name, "url"): machine.url for name, machine in sections.machines.items()}
+    addresses |= {("machines", name, "url"): machine.url for name, machine in sections.machines.items() if machine.url}
     if sections.mqtt:
         addresses["mqtt", "url"] = sections.mqtt.url
     for path, url in addresses.items():

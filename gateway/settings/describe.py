@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.settings import faults
+from gateway.settings.build import driving_step
+from gateway.settings.explain import family_plan
 from gateway.settings.load import Settings
 from gateway.settings.models import MachineSettings, ProductSettings, ShopSettings
 from gateway.settings.secrets import Secret
@@ -15,13 +17,15 @@ Leaf = bool | int | float | str | list[Any] | None
 
 
 def facts(settings: Settings) -> Iterator[str]:
-    """Say in words what follows from this configuration: one line per site, shop, article, machine and broker."""
+    """Say in words what follows from this configuration: one line per site, shop, article, family, machine and broker."""
     site = settings.site
     yield f"site {site.id}: {site.enterprise}, {site.timezone}; topics begin with {settings.mqtt_base}"
     for name, shop in settings.shops.items():
         yield f"shop {name}: {_shop(shop)}"
     for name, product in settings.products.items():
         yield f"product {name}: {_product(settings, product)}"
+    for name in settings.families:
+        yield f"family {name}: {family_plan(settings, name)}"
     for name, machine in settings.machines.items():
         yield f"machine {name}: {_machine(settings, name, machine)}"
     yield f"broker: {settings.mqtt.url}" if settings.mqtt else "broker: none; nothing is published"
@@ -59,15 +63,24 @@ def _product(settings: Settings, product: ProductSettings) -> str:
         return "never made here"
     steps = []
     for step in product.steps:
-        family = settings.families[step.family]
-        machines = " or ".join(family.machines)
-        promise = f"promised in {family.promise.static_days} days"
-        steps.append(f"{step.operation} by recipe {step.recipe} on {machines} ({step.family}), {promise}")
-    return "; then ".join(steps)
+        come = "" if step.batch is None else f", in batches of {step.batch}"
+        if step.family is None:
+            steps.append(f"{step.operation} by a person at {step.group}{come}")
+        else:
+            machines = " or ".join(settings.families[step.family].machines)
+            steps.append(f"{step.operation} by recipe {step.recipe_name} on {machines} ({step.family}){come}")
+    families = [settings.families[step.family] for step in product.steps if step.family is not None]
+    if any(family.policy_name != "static" for family in families):
+        promise = f"promised by its run of {product.steps[driving_step(settings, product.steps)].group}"
+    else:
+        promise = f"promised in {max((family.promise.static_days for family in families), default=0)} days"
+    return f"{'; then '.join(steps)}, {promise}"
 
 
 def _machine(settings: Settings, name: str, machine: MachineSettings) -> str:
     profile = settings.profile(name)
+    if settings.is_station(name):
+        return f"a station ({profile.name}): people see tickets and say what they did; needs no address and no arming"
     protection = "SignAndEncrypt" if machine.security else "no protection"
     control = {
         "read": "control read: Kvot only watches",

@@ -2,7 +2,7 @@
 
 import importlib.resources
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,12 +10,14 @@ from pydantic import PrivateAttr, ValidationError
 
 from drivers.profile import Profile
 from gateway.clock import SystemClock
+from gateway.domain.pricing.inputs import FamilyRules
 from gateway.domain.products import Range
 from gateway.settings import check
 from gateway.settings.faults import Fault, LocatedSettingsError, Place, meant, path_text
 from gateway.settings.merge import merge, override
 from gateway.settings.models import Sections
 from gateway.settings.profiles import ProfileSettings
+from gateway.settings.scene import STATION, Remark, Scene
 from gateway.settings.secrets import system_store
 from gateway.settings.source import Node, read_file
 from gateway.settings.translate import translate
@@ -52,11 +54,21 @@ class Settings(Sections):
         """Give the type of a machine; raise KeyError for a name that is not under machines."""
         return self._profiles[self.machines[machine].profile]
 
+    def is_station(self, machine: str) -> bool:
+        """Say whether a person stands behind this name, so that it has no address and needs no arming."""
+        return self.profile(machine).protocol == STATION
+
     def range(self) -> Range:
         """Give everything the factory can make, with its expressions compiled."""
         from gateway.settings.build import to_range  # noqa: PLC0415 - compiles expressions
 
         return to_range(self, self._profiles)
+
+    def rules(self, family: str, **measured: Any) -> FamilyRules:
+        """Give what `plan` decides a family's run by; `measured` and errors as in `build_rules.to_family_rules`."""
+        from gateway.settings.build_rules import to_family_rules  # noqa: PLC0415 - as above
+
+        return to_family_rules(self, self._profiles, family, **measured)
 
     def clock(self) -> SystemClock:
         """Give the clock: the system's own, or the simulation's faster one."""
@@ -93,7 +105,7 @@ def load(
     profiles, profile_faults = _profiles(tree, home)
     context = {"store": system_store(home), "need_secrets": secrets, "directory": home}
     settings, sections = _validate(tree, context, found)
-    scene = check.Scene(tree=tree, sections=sections, names=_names(tree), profiles=_inline(sections, profiles))
+    scene = Scene(tree=tree, sections=sections, names=_names(tree), profiles=_inline(sections, profiles))
     found.extend(_located(check.faults(scene), tree))
     found.extend(profile_faults)
     if settings is None or found:
@@ -222,8 +234,7 @@ def read_profile(file: Path) -> tuple[ProfileSettings | None, tuple[Fault, ...]]
         profile = ProfileSettings.model_validate(tree.plain())
     except ValidationError as error:
         return None, (*faults, *translate(error, tree, ProfileSettings))
-    remark = check.driver_fault(profile)
-    faults = (*faults, *_located(iter([remark] if remark else []), tree))
+    faults = (*faults, *_located(check.profile_remarks(file.stem, profile), tree))
     return (None if faults else profile), faults
 
 
@@ -266,7 +277,7 @@ def _profile_names(names: Mapping[str, frozenset[str]], home: Path) -> set[str]:
     return found
 
 
-def _located(remarks: Iterator[check.Remark], tree: Node) -> Iterator[Fault]:
+def _located(remarks: Iterable[Remark], tree: Node) -> Iterator[Fault]:
     for remark in remarks:
         place = tree.place_of(remark.path, of_key=remark.of_key)
         yield Fault(place=place, path=path_text(remark.path), text=remark.text)

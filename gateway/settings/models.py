@@ -1,25 +1,27 @@
 """The sections of kvot.yaml: every key with its type, unit, default and meaning."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from gateway.settings.families import FamilySettings, PricingSettings
+from gateway.settings.machines import MachineSettings, SecuritySettings
 from gateway.settings.profiles import ProfileSettings
+from gateway.settings.routes import ProductSettings
+from gateway.settings.shapes import Share
+from gateway.settings.times import CalendarText
 from gateway.settings.values import (
     Currency,
     Day,
     Distinct,
     FieldPath,
     File,
-    Fingerprint,
-    Formula,
     HttpUrl,
     Model,
     Moment,
     MqttUrl,
     Name,
-    OpcUrl,
     Seconds,
     SecretValue,
     SiteId,
@@ -29,6 +31,8 @@ from gateway.settings.values import (
     TopicLevel,
     is_loopback,
 )
+
+__all__ = ["MachineSettings", "Sections", "SecuritySettings", "ShopSettings"]  # what the daemon takes its parts from
 
 SHOP_CLOCK_STEPS_S: Final = 2
 
@@ -44,6 +48,10 @@ class SiteSettings(Model):
     """IANA time zone of the factory, such as Europe/Stockholm."""
     name: Text | None = None
     """What people call the factory."""
+    calendar: CalendarText = "always"
+    """When people work here, such as `mon-fri,sat 06-22`, unless a machine or a family says otherwise."""
+    holidays: Annotated[tuple[Day, ...], Field(max_length=1000), Distinct] = ()
+    """Days on which nobody works, such as 2026-12-24."""
 
 
 class LedgerSettings(Model):
@@ -81,6 +89,21 @@ class MqttSettings(Model):
     """Messages that may be under way at once."""
     ca: File | None = None
     """PEM file of the authorities that may vouch for the broker; default: the system's."""
+
+
+class SpoolSettings(Model):
+    """Where samples wait for the broker: on disk, bounded, and what must be dropped is declared."""
+
+    max_bytes: Annotated[int, Field(ge=1_048_576, le=1_099_511_627_776)] = 268_435_456
+    """Most bytes on disk."""
+    max_age_h: Annotated[float, Field(gt=0, le=8784, allow_inf_nan=False)] = 72
+    """Samples older than this are dropped, hours."""
+    commit_interval_ms: Annotated[float, Field(ge=10, le=10_000, allow_inf_nan=False)] = 200
+    """Longest time before a sample is on disk, milliseconds; what a power cut may cost."""
+    policy: Literal["drop_oldest", "drop_newest", "thin"] = "drop_oldest"
+    """What gives way when it is full: the oldest samples, the newest, or every second of the old ones."""
+    history_per_s: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    """Most messages a second while what has waited is sent."""
 
 
 class ProduceWhen(Model):
@@ -123,6 +146,12 @@ class ShopSettings(Model):
     """Personal fields are erased this many days after an order is finished."""
     price_includes_tax: bool = True
     """Whether the shop's prices include value-added tax."""
+    tax_rate: Share | None = None
+    """The rate of that tax, such as 0.25; needed where prices follow runs."""
+    rounding: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
+    """Prices written are multiples of this, such as 1; default: the smallest coin."""
+    prices: bool = False
+    """Whether prices that follow runs are written to the shop."""
     write_back: bool = True
     """Whether state, progress and promise are written to the order's metadata."""
     plain_http: bool = False
@@ -137,164 +166,6 @@ class ShopSettings(Model):
             )
         if self.overlap_s + self.lag_s < SHOP_CLOCK_STEPS_S:
             raise ValueError("overlap_s and lag_s must together be at least 2: shops compare whole seconds")
-        return self
-
-
-class StepSettings(Model):
-    """One operation of a route."""
-
-    operation: Name = "make"
-    """What is done in this step."""
-    family: Name
-    """Products that share one set-up: a name under families."""
-    recipe: Name
-    """The recipe of the machine type that makes it."""
-    parameters: Mapping[Name, Formula] = Field(default_factory=dict)
-    """Each recipe parameter as a CEL expression over `line` and `order`."""
-
-
-class ProductSettings(Model):
-    """An article and how it becomes work. The name is an article number or a pattern such as GIFT-*."""
-
-    make: bool = True
-    """false: never produced here (freight, gift cards, stock goods)."""
-    match: Formula | None = None
-    """CEL condition over `line`, tried when no article number fits."""
-    operation: Name | None = None
-    """What is done; default: make."""
-    family: Name | None = None
-    """Products that share one set-up: a name under families."""
-    recipe: Name | None = None
-    """The recipe of the machine type that makes it."""
-    parameters: Mapping[Name, Formula] | None = None
-    """Each recipe parameter as a CEL expression over `line` and `order`."""
-    route: Annotated[tuple[StepSettings, ...], Field(min_length=1, max_length=20)] | None = None
-    """The steps in order, instead of one family and recipe."""
-
-    @property
-    def steps(self) -> tuple[StepSettings, ...]:
-        """Give the route, whichever way it was written."""
-        if self.route is not None or not self.make or self.family is None or self.recipe is None:
-            return self.route or ()
-        return (
-            StepSettings(
-                operation=self.operation or "make",
-                family=self.family,
-                recipe=self.recipe,
-                parameters=self.parameters or {},
-            ),
-        )
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "ProductSettings":
-        short = [key for key in ("operation", "family", "recipe", "parameters") if getattr(self, key) is not None]
-        if not self.make:
-            given = [*short, *(["route"] if self.route else [])]
-            if given:
-                raise ValueError(f"make: false stands alone; remove {', '.join(given)}")
-        elif self.route is not None:
-            if short:
-                raise ValueError(f"route and {', '.join(short)} exclude each other; put them into the route's steps")
-        elif missing := [key for key in ("family", "recipe") if getattr(self, key) is None]:
-            raise ValueError(f"{' and '.join(missing)} missing; give family and recipe, or a route, or make: false")
-        return self
-
-
-class PromiseSettings(Model):
-    """What a customer is promised before the factory can compute it."""
-
-    static_days: Annotated[int, Field(ge=0, le=365)]
-    """Days from placing the order to the promised day."""
-
-
-class RunSettings(Model):
-    """How jobs are gathered for one set-up."""
-
-    release: Literal["at_once"] = "at_once"
-    """When a run's jobs go to the machine."""
-
-
-class FamilySettings(Model):
-    """Products that share one set-up."""
-
-    machines: Annotated[tuple[Name, ...], Field(min_length=1, max_length=100), Distinct]
-    """The machines that can make it: names under machines."""
-    promise: PromiseSettings
-    """What a customer is promised."""
-    pieces_per_cycle: Annotated[int, Field(ge=1, le=100_000)] = 1
-    """Sellable pieces that one machine cycle makes."""
-    remake_limit: Annotated[int, Field(ge=0, le=100)] = 3
-    """How often a shortage is made again by itself before a person decides."""
-    run: RunSettings = RunSettings()
-    """How jobs are gathered."""
-
-
-class RiskAssessment(Model):
-    """The document that allows starts by Kvot: delivery promise, who may start what."""
-
-    ref: Text
-    """Number of the document."""
-    by: Text
-    """Role or department that signed it."""
-    date: Day
-    """Day it was signed."""
-
-
-class SecuritySettings(Model):
-    """How the connection to an OPC UA server is protected: SignAndEncrypt, and only with this server."""
-
-    server_fingerprint: Fingerprint
-    """sha256: and the fingerprint of the server's certificate."""
-    certificate: File | None = None
-    """Our own certificate (DER); default: the gateway's own."""
-    private_key: File | None = None
-    """The key of our certificate (PEM), mode 0600; default: the gateway's own."""
-
-    @model_validator(mode="after")
-    def _pair(self) -> "SecuritySettings":
-        if (self.certificate is None) != (self.private_key is None):
-            raise ValueError("certificate and private_key belong together; give both or none")
-        return self
-
-
-def _none_in_words(value: object) -> object:
-    if value == "none":
-        return None
-    if value is None or isinstance(value, str):
-        raise ValueError("write {server_fingerprint: sha256:...}, or none to talk without protection")
-    return value
-
-
-def _none_in_schema(schema: dict[str, Any]) -> None:
-    schema["anyOf"] = [{"const": "none"} if option == {"type": "null"} else option for option in schema["anyOf"]]
-
-
-class MachineSettings(Model):
-    """A physical machine, its address, and how far Kvot may go with it."""
-
-    profile: Name
-    """Its type: a name under profiles, or a file machines/NAME.yaml."""
-    url: OpcUrl
-    """Address of its server: opc.tcp://host[:4840][/path]."""
-    area: TopicLevel
-    """Third level of the MQTT topics."""
-    line: TopicLevel
-    """Fourth level of the MQTT topics; the machine's name is the fifth."""
-    security: Annotated[
-        SecuritySettings | None, BeforeValidator(_none_in_words), Field(json_schema_extra=_none_in_schema)
-    ]
-    """The server's certificate for SignAndEncrypt, or `none` in words."""
-    control: Literal["read", "load", "start"] = "read"
-    """The highest control level that arming may put in force: watch, load jobs, or ask for their start."""
-    risk_assessment: RiskAssessment | None = None
-    """Needed for control: start."""
-
-    @model_validator(mode="after")
-    def _allowed(self) -> "MachineSettings":
-        if self.control == "start" and self.risk_assessment is None:
-            raise ValueError(
-                "control: start needs risk_assessment: {ref: .., by: .., date: ..}; without one, use control: load"
-            )
         return self
 
 
@@ -320,6 +191,10 @@ class Sections(Model):
     """The gateway's own interface."""
     mqtt: MqttSettings | None = None
     """The broker; without this section nothing is published."""
+    spool: SpoolSettings = SpoolSettings()
+    """Where samples wait for the broker."""
+    pricing: PricingSettings = PricingSettings()
+    """How far prices and campaigns go by themselves."""
     shops: Mapping[Name, ShopSettings] = Field(default_factory=dict)
     """The shops, by name."""
     products: Mapping[Text, ProductSettings] = Field(default_factory=dict)

@@ -1,15 +1,29 @@
 """Machine types as files of their own: what one says, and how it becomes the drivers' `Profile`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from drivers.profile import Effect, Limit, Memory, PermitTags, Profile, Recipe
+from drivers.profile import (
+    Effect,
+    Limit,
+    MailboxMap,
+    MailboxRecipe,
+    Memory,
+    PermitTags,
+    Profile,
+    Recipe,
+    Tag,
+    TagClass,
+    WordOrder,
+)
 from gateway.settings.values import Distinct, Model, Name, ScalarValue, Seconds, Text
 
 Address = Annotated[str, Field(min_length=1, max_length=500)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Register = Annotated[int, Field(ge=0, le=0xFFFF)]
+NO_PERMITS: Final = PermitTags(remote="", ready="")  # a person needs none to begin, or not to
 
 
 class LimitSettings(Model):
@@ -45,6 +59,8 @@ class RecipeSettings(Model):
     """Version of the recipe, kept with every job; in quotes."""
     parameters: Mapping[Name, LimitSettings] = Field(default_factory=dict)
     """The parameters and their limits."""
+    cycle_s: Seconds | None = None
+    """Planned time of one machine cycle, seconds; effectiveness and OEE are measured against it."""
 
 
 class PermitSettings(Model):
@@ -58,21 +74,88 @@ class PermitSettings(Model):
     """Start was pressed at the panel since a permit last fell."""
 
 
+class TagSettings(Model):
+    """A value of the machine that is sampled and published: value = raw * scale + offset."""
+
+    address: Address
+    """Where it stands, in the protocol's notation."""
+    type: Annotated[str, Field(min_length=1, max_length=20)] | None = None
+    """How it lies in registers, such as float32; not needed where the protocol's values carry their type."""
+    order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "ABCD"
+    """How its bytes lie in 16-bit registers, A the most significant."""
+    length: Annotated[int, Field(ge=1, le=125)] = 1
+    """For a text in registers: how many registers."""
+    bit: Annotated[int, Field(ge=0, le=63)] | None = None
+    """The bit it is, where several share a register."""
+    scale: Number = 1
+    """Factor from the raw number to the unit."""
+    offset: Number = 0
+    """Added after scaling, in unit."""
+    unit: Annotated[str, Field(max_length=20)] = ""
+    """Unit of the number."""
+    deadband: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    """Changes of at most this much, in unit, are not told; only for class: analog."""
+    tag_class: Annotated[Literal["analog", "counter", "state"], Field(alias="class")] = "analog"
+    """analog: a measured number; counter: every step counts; state: every change counts."""
+
+    @model_validator(mode="after")
+    def _meaningful(self) -> "TagSettings":
+        if self.scale == 0:
+            raise ValueError("scale must not be 0")
+        if self.deadband and self.tag_class != "analog":
+            raise ValueError(f"a {self.tag_class} has no deadband: every change of it counts")
+        return self
+
+
+class MailboxRecipeSettings(Model):
+    """A recipe as the mailbox carries it."""
+
+    number: Annotated[int, Field(ge=1, le=0xFFFF)]
+    """Its number in the word RECIPE."""
+    parameters: Annotated[tuple[Name, ...], Field(max_length=16), Distinct] = ()
+    """Which parameter lies in PARAM[0], PARAM[1], ..."""
+
+
+class MailboxSettings(Model):
+    """Where the two blocks of mailbox map v1 lie, and what its numbers mean."""
+
+    status_base: Register = 0
+    """First register of the status block, counted from zero."""
+    command_base: Register = 100
+    """First register of the command block, counted from zero."""
+    word_order: Literal["ABCD", "CDAB"] = "ABCD"
+    """ABCD: the high word comes first; CDAB: the low word."""
+    recipes: Mapping[Name, MailboxRecipeSettings] = Field(default_factory=dict)
+    """The number of each recipe, and the order of its parameters."""
+
+    def to_map(self) -> MailboxMap:
+        """Give the drivers' own value."""
+        recipes = {name: MailboxRecipe(**recipe.model_dump()) for name, recipe in self.recipes.items()}
+        return MailboxMap(
+            status_base=self.status_base,
+            command_base=self.command_base,
+            word_order=WordOrder(self.word_order),
+            recipes=recipes,
+        )
+
+
 class ProfileSettings(Model):
     """A machine type. Addresses are texts in the protocol's notation (`nsu=URI;s=Name` for OPC UA)."""
 
     protocol: Name
-    """How the machine is talked to: opcua."""
+    """How the machine is talked to: opcua, modbus, or station, which is a person."""
     dialect: Name
-    """How jobs are given to it: isa95-jobs, which is ISA-95 Job Control (OPC 10031-4 V2)."""
+    """How jobs are given to it: isa95-jobs (ISA-95 Job Control, OPC 10031-4 V2), mailbox (map v1), tickets."""
     effect: Literal["remembered", "observable", "blind"]
     """How a doubtful start can be settled: by the machine's memory, by watching it, or not at all."""
     memory: Literal["persistent", "volatile"]
     """Whether the machine remembers its jobs over a restart."""
     clears_by_itself: bool
     """Whether the machine forgets finished jobs without being told to."""
-    permits: PermitSettings
-    """Where the machine says what it allows."""
+    permits: PermitSettings | None = None
+    """Where the machine says what it allows; needed unless it is a station."""
+    mailbox: MailboxSettings | None = None
+    """For dialect mailbox: where its blocks lie."""
     recipes: Annotated[Mapping[Name, RecipeSettings], Field(min_length=1)]
     """What it can make."""
     setup_code: Address | None = None
@@ -85,6 +168,10 @@ class ProfileSettings(Model):
     """Deadline of one exchange with the machine, seconds."""
     labels: Mapping[Name, Text] = Field(default_factory=dict)
     """Names the machine uses for what it shows of an order."""
+    tags: Annotated[Mapping[Name, TagSettings], Field(max_length=10_000)] = Field(default_factory=dict)
+    """The values that are sampled and published, by name."""
+    sample_s: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 0.5
+    """Time between two samples of the tags, seconds."""
 
     def to_profile(self, name: str) -> Profile:
         """Give the drivers' own value of this machine type."""
@@ -95,16 +182,23 @@ class ProfileSettings(Model):
             effect=Effect(self.effect),
             memory=Memory(self.memory),
             clears_by_itself=self.clears_by_itself,
-            permits=PermitTags(**self.permits.model_dump()),
+            permits=PermitTags(**self.permits.model_dump()) if self.permits else NO_PERMITS,
+            mailbox=self.mailbox.to_map() if self.mailbox else None,
             recipes={name: _recipe(recipe) for name, recipe in self.recipes.items()},
             setup_code=self.setup_code,
             settle_s=self.settle_s,
             poll_s=self.poll_s,
             timeout_s=self.timeout_s,
             labels=dict(self.labels),
+            tags={name: _tag(tag) for name, tag in self.tags.items()},
+            sample_s=self.sample_s,
         )
 
 
 def _recipe(recipe: RecipeSettings) -> Recipe:
     limits = {name: Limit(**limit.model_dump()) for name, limit in recipe.parameters.items()}
-    return Recipe(version=recipe.version, parameters=limits)
+    return Recipe(version=recipe.version, parameters=limits, cycle_s=recipe.cycle_s)
+
+
+def _tag(tag: TagSettings) -> Tag:
+    return Tag(**{**tag.model_dump(), "order": WordOrder(tag.order), "tag_class": TagClass(tag.tag_class)})

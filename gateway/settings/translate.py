@@ -1,12 +1,14 @@
 """pydantic's findings in the words of the person who wrote the file."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.settings.faults import Fault, Path, meant, path_text, shown
+from gateway.settings.shapes import SHAPES
 from gateway.settings.source import Node, SecretName
 
 
@@ -25,6 +27,8 @@ def _path(detail: ErrorDetails, tree: Node) -> Path:
     for part in detail["loc"]:
         if part == "[key]":
             break
+        if part in SHAPES:
+            continue
         if tree.find((*path, part)) is None:
             return (*path, part) if detail["type"] == "missing" else path
         path = (*path, part)
@@ -65,8 +69,6 @@ def _text(detail: ErrorDetails, path: Path, tree: Node, model: type[BaseModel]) 
 def _missing(path: Path, model: type[BaseModel]) -> str:
     field = _fields(path[:-1], model).get(str(path[-1]))
     meaning = (field.description or "").rstrip(".") if field else ""
-    if path[-1] == "security":
-        meaning = "give {server_fingerprint: sha256:...} of the machine's certificate, or `none` to talk unprotected"
     return f"missing; {meaning}" if meaning else "missing"
 
 
@@ -87,7 +89,9 @@ def _fields(path: Path, model: type[BaseModel]) -> Mapping[str, Any]:
         else:
             current = _inner(current)
         current = _unwrapped(current)
-    return current.model_fields if isinstance(current, type) and issubclass(current, BaseModel) else {}
+    if not (isinstance(current, type) and issubclass(current, BaseModel)):
+        return {}
+    return {field.alias or name: field for name, field in current.model_fields.items()}
 
 
 def _inner(annotation: Any) -> Any:
@@ -97,13 +101,16 @@ def _inner(annotation: Any) -> Any:
 
 
 def _unwrapped(annotation: Any) -> Any:
-    """Look through `Annotated[...]` and `... | None` to the one model inside."""
+    """Look through `Annotated[...]` and unions to the one model inside."""
     if hasattr(annotation, "__metadata__"):
         return _unwrapped(get_args(annotation)[0])
-    options = [option for option in get_args(annotation) if option is not type(None)]
-    if type(None) in get_args(annotation) and len(options) == 1:
-        return _unwrapped(options[0])
-    return annotation
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    options = [_unwrapped(option) for option in get_args(annotation) if option is not type(None)]
+    models = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
+    if len(models) == 1:
+        return models[0]
+    return options[0] if len(options) == 1 else annotation
 
 
 def _choices(context: Mapping[str, Any]) -> list[str]:

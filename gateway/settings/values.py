@@ -73,10 +73,15 @@ def check_url(url: str, *schemes: str) -> str:
     return url.rstrip("/")
 
 
-def _with_port(url: str) -> str:
-    """Write OPC UA's own port where none is given."""
+def _complete(url: str) -> str:
+    """Write out the port and the unit that a protocol takes where none is given, so that equals look equal."""
     parts = urlsplit(url)
-    return url if parts.port is not None else parts._replace(netloc=f"{parts.netloc.rstrip(':')}:4840").geturl()
+    port = {"opc.tcp": 4840, "modbus": 502}.get(parts.scheme)
+    if port is not None and parts.port is None:
+        parts = parts._replace(netloc=f"{parts.netloc.rstrip(':')}:{port}")
+    if parts.scheme == "modbus" and not parts.path:
+        parts = parts._replace(path="/1")
+    return parts.geturl()
 
 
 def _is_ip(host: str) -> bool:
@@ -245,8 +250,11 @@ Fingerprint = Annotated[
 ]
 HttpUrl = Annotated[str, _url("https", "http"), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 MqttUrl = Annotated[str, _url("mqtts", "mqtt"), WithJsonSchema({"type": "string", "pattern": "^mqtts?://"})]
-OpcUrl = Annotated[
-    str, _url("opc.tcp"), AfterValidator(_with_port), WithJsonSchema({"type": "string", "pattern": "^opc\\.tcp://"})
+MachineUrl = Annotated[
+    str,
+    _url("opc.tcp", "modbus", "modbus+rtu", "modbus+serial"),
+    AfterValidator(_complete),
+    WithJsonSchema({"type": "string", "pattern": "^(opc\\.tcp|modbus|modbus\\+rtu|modbus\\+serial)://"}),
 ]
 Day = Annotated[date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
 Moment = Annotated[datetime, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]

@@ -12,7 +12,8 @@ from gateway.errors import RefusedError, ShopError
 from gateway.ledger import cursors, set_aside
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.exceptions import open_exception
-from gateway.ledger.orders import Reading, Taken, bind_shop, take
+from gateway.ledger.lines import Reading
+from gateway.ledger.orders import Taken, bind_shop, take
 from gateway.shops.base import Batch, Shop
 from gateway.stages.backoff import Backoff
 from gateway.stages.board import Board

@@ -1,7 +1,8 @@
-"""Facts leave the outbox when the broker acknowledged them; what the board shows is mirrored beside them."""
+"""Facts leave the outbox when the broker acknowledged them; beside them go mirrors of the board, and samples."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Never
 
@@ -15,8 +16,10 @@ from gateway.ledger.database import Ledger
 from gateway.stages.backoff import Backoff
 from gateway.stages.board import Board
 from gateway.stages.link import LinkState
+from gateway.stages.samples_out import SamplesOut
 from gateway.uplink import mqtt
 from gateway.uplink.base import BrokerAccess, Connect, Uplink, Will
+from gateway.uplink.spool import Feed
 from gateway.uplink.topics import Topics
 
 DESTINATION = "mqtt"
@@ -37,14 +40,16 @@ async def publish(
     topics: Topics,
     clock: Clock,
     log: FilteringBoundLogger,
+    samples: SamplesOut | None = None,
     connect: Connect = mqtt.connect,
 ) -> Never:
     """Keep one connection to the broker for ever, with a fresh client after each failure.
 
     Order on each connection: availability, every mirror, and beside them the facts in the order of
-    their numbers. A fact may be sent twice (same `id`), never left out.
+    their numbers, and the samples. A fact may be sent twice (same `id`), never left out; so may a sample
+    (same `boot` and `seq`).
     """
-    stage = _Stage(ledger=ledger, board=board, access=access, topics=topics, clock=clock, connect=connect)
+    stage = _Stage(board=board, access=access, topics=topics, clock=clock, samples=samples, connect=connect)
     link = LinkState("mqtt", board=board, clock=clock, log=log)
     facts = _Facts(ledger, topics, clock)
     backoff = Backoff(most_s=_LONGEST_PAUSE_S)
@@ -58,11 +63,11 @@ async def publish(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Stage:
-    ledger: Ledger
     board: Board
     access: BrokerAccess
     topics: Topics
     clock: Clock
+    samples: SamplesOut | None
     connect: Connect
 
     async def connection(self, facts: "_Facts", link: LinkState) -> str:
@@ -74,9 +79,12 @@ class _Stage:
             async with self.connect(self.access, will=will, monotonic=self.clock.monotonic) as uplink:
                 await uplink.publish(self.topics.availability, _availability("online"), retain=True)
                 link.up()
-                async with asyncio.TaskGroup() as group:
+                async with self._feed() as feed, asyncio.TaskGroup() as group:
                     group.create_task(self._mirrors(uplink), name="mqtt mirrors")
                     group.create_task(facts.send_all(uplink), name="mqtt facts")
+                    if self.samples is not None and feed is not None:
+                        group.create_task(self.samples.live(uplink, feed), name="mqtt live samples")
+                        group.create_task(self.samples.history(uplink, feed), name="mqtt history")
                     await uplink.ended()
         except* UplinkError as faults:
             reasons += [str(fault) for fault in _leaves(faults)]
@@ -85,6 +93,18 @@ class _Stage:
             # this the stage would outlive a daemon that stops while the broker goes away.
             raise asyncio.CancelledError
         return reasons[0]
+
+    @asynccontextmanager
+    async def _feed(self) -> AsyncIterator[Feed | None]:
+        """Have samples to send as long as the block lasts."""
+        if self.samples is None:
+            yield None
+            return
+        feed = await self.samples.begin()
+        try:
+            yield feed
+        finally:
+            self.samples.end(feed)
 
     async def _mirrors(self, uplink: Uplink) -> Never:
         """Show the board's present values, then each change, and everything anew before it expires."""

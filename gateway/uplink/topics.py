@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 # A machine that left the configuration while its facts still waited has no place any more.
 _NOWHERE = ("_", "_")
-_MIRRORED_OF_MACHINES = ("state", "job")
+_MIRRORED_OF_MACHINES = ("state", "job", "kpi")
 _MIRRORED_OF_GATEWAYS = ("health", "info")
 # What would split or widen a topic level is written as in an address.
 _ESCAPES = str.maketrans({character: f"%{ord(character):02X}" for character in "%/+#\0"})
@@ -55,6 +55,10 @@ class Topics:
         if kind in _MIRRORED_OF_GATEWAYS:
             return f"{self.base}/_gateway/{_level(name)}/{kind}"
         return None
+
+    def tags(self, machine: str) -> str:
+        """Give the topic of a machine's samples."""
+        return f"{self._machine(machine)}/tags"
 
     def _machine(self, name: object) -> str:
         area, line = self.machines.get(str(name), _NOWHERE)

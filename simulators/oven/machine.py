@@ -106,11 +106,11 @@ class Oven:
         place = address - self._settings.command_base
         if place < 0 or place + len(values) > COMMAND_LENGTH:
             raise PduError(ILLEGAL_ADDRESS)
-        for later, value in self._rest_of_write:
-            self._command[later] = value
         half = len(values) // 2 if self.faults.torn_write and len(values) > 1 else len(values)
+        fresh = range(place, place + len(values))
         self._command[place : place + half] = values[:half]
-        self._rest_of_write = [(place + at, values[at]) for at in range(half, len(values))]
+        self._rest_of_write = [(at, value) for at, value in self._rest_of_write if at not in fresh]
+        self._rest_of_write += [(place + at, values[at]) for at in range(half, len(values))]
 
     def read_bits(self, _address: int, _count: int) -> Sequence[bool]:
         """Refuse: the oven has no coils."""

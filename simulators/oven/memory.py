@@ -68,6 +68,7 @@ class RetentiveMemory:
     def erase(self) -> None:
         """Lose everything."""
         self._path.unlink(missing_ok=True)
+        self._saved, self._saved_at_s = Recalled(), None
 
     def keep(self, kept: Kept, command: Sequence[int], *, machine_s: float) -> None:
         """Save the memory if it is time to; the first time after a boot it always is.

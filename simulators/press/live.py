@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from asyncua import ua
@@ -15,12 +15,14 @@ from simulators.press import orders, types
 from simulators.press.faults import Faults, Switchboard
 from simulators.press.jobs import STATE_TEXTS, WAITING, Job, JobState
 from simulators.press.machine import PressMachine
+from simulators.press.measures import Measures
 from simulators.press.nodes import PressNodes
 from simulators.press.settings import PressSimulation
 
 T = TypeVar("T")
 
 _LONGEST_REST_S: Final = 60.0
+_MEASURE_S: Final = 0.25  # machine seconds between two measurements
 _ITEM_STATES: Final = {1: "OutOfService", 2: "NotExecuting", 3: "Executing"}
 
 
@@ -43,6 +45,7 @@ class LivePress:
         self._nodes = nodes
         self._server = server
         self._wall = wall
+        self._measures = Measures(seed=settings.seed)
         self._shown: dict[Node, Any] = {}
         self._showing = asyncio.Lock()
         self._changed = asyncio.Condition()
@@ -71,6 +74,13 @@ class LivePress:
             if rest_s > 0:
                 await _either(self._woken, rest_s)
 
+    async def measure(self) -> None:
+        """Measure temperature and pressure again and again; never returns."""
+        while True:
+            await asyncio.sleep(_MEASURE_S)
+            self._measures.step(_MEASURE_S * self.settings.speed, running=self.machine.state == "running")
+            await self._write(self._measured())
+
     async def attend(self) -> None:
         """Be the person who resets and presses Start whenever that is wanted; never returns."""
         while True:
@@ -82,13 +92,27 @@ class LivePress:
 
     async def show(self) -> None:
         """Write every node whose value has changed."""
+        await self._write(self._values())
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _write(self, values: list[tuple[Node, ua.DataValue]]) -> None:
         async with self._showing:
-            for node, value in self._values():
+            for node, value in values:
                 if self._shown.get(node) != value:
                     self._shown[node] = value
                     await node.write_value(value)
-        async with self._changed:
-            self._changed.notify_all()
+
+    def _measured(self) -> list[tuple[Node, ua.DataValue]]:
+        """Give what was measured and counted, stamped with the time of day at which it was."""
+        stamp = ua.DateTime.fromtimestamp(self._wall(), UTC).replace(tzinfo=None)
+        measures, nodes = self._measures, self._nodes
+        values = (
+            (nodes.temperature, ua.Variant(round(measures.temperature_c, 2), ua.VariantType.Double)),
+            (nodes.pressure, ua.Variant(round(measures.pressure_bar, 1), ua.VariantType.Double)),
+            (nodes.cycles, ua.Variant(self.machine.cycles_total, ua.VariantType.UInt32)),
+        )
+        return [(node, ua.DataValue(value, SourceTimestamp=stamp)) for node, value in values]
 
     def _values(self) -> list[tuple[Node, ua.DataValue]]:
         machine, nodes, jc = self.machine, self._nodes, self._nodes.indexes.jc

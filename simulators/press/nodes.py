@@ -50,6 +50,7 @@ _MISSING: Final = {
     Methods.STORE_AND_START_ONLY: frozenset({"Store", "Start", "RevokeStart"}),
     Methods.STORE_START_ONLY: frozenset({"StoreAndStart"}),
 }
+_NO_CYCLES: Final = ua.Variant(0, ua.VariantType.UInt32)
 _ITEM_STATES: Final = ("NotAvailable", "OutOfService", "NotExecuting", "Executing")
 
 
@@ -79,6 +80,9 @@ class PressNodes:
     tool: Node
     state: Node
     mode: Node
+    temperature: Node
+    pressure: Node
+    cycles: Node
     item_state: Node
     item_state_number: Node
     methods: dict[str, Node]
@@ -174,6 +178,9 @@ class _Builder:
             tool=await self._variable(press, "Press.ToolCode", self._own("ToolCode"), value=self._settings.tool),
             state=await self._variable(press, "Press.State", self._own("State"), value=""),
             mode=await self._variable(press, "Press.Mode", self._own("Mode"), value=""),
+            temperature=await self._variable(press, "Press.Temperature", self._own("Temperature"), value=0.0),
+            pressure=await self._variable(press, "Press.Pressure", self._own("Pressure"), value=0.0),
+            cycles=await self._variable(press, "Press.Cycles", self._own("Cycles"), value=_NO_CYCLES),
             item_state=item_state,
             item_state_number=item_state_number,
             methods=methods,

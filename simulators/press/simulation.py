@@ -126,7 +126,10 @@ async def _running(settings: PressSimulation, *, keep_a_copy: bool) -> AsyncIter
 async def _tasks(press: LivePress) -> AsyncIterator[asyncio.TaskGroup]:
     """Run the press's clock and, where wanted, its person, as long as the block lasts."""
     async with asyncio.TaskGroup() as tasks:
-        endless = [tasks.create_task(press.run(), name="press")]
+        endless = [
+            tasks.create_task(press.run(), name="press"),
+            tasks.create_task(press.measure(), name="measurements"),
+        ]
         if press.settings.panel is Panel.AUTO:
             endless.append(tasks.create_task(press.attend(), name="person"))
         try:

@@ -117,7 +117,9 @@ def _in_doubt() -> Iterator[Case]:
         standing = a_standing(a_work(state), level=level, held=held, command=command)
         for phase, good in product(PHASES, (1, None)):
             finding = a_finding(phase, good=good)
-            for boot, permits in product((BOOT, "boot-2"), (GIVEN, Permits(remote=None, ready=False, handed_over=None))):
+            for boot, permits in product(
+                (BOOT, "boot-2"), (GIVEN, Permits(remote=None, ready=False, handed_over=None))
+            ):
                 look = a_look(permits, boot=boot)
                 for ability in abilities:
                     yield Case(standing, look, finding, ability, decide(standing, look, finding, ability))

@@ -142,7 +142,10 @@ def test_a_job_is_cleared_at_the_machine_only_after_its_result_is_stored() -> No
 
 
 def test_only_commands_the_machine_knows_are_sent() -> None:
-    assert _breaking(at_rest(), lambda case: not isinstance(case.step, Send) or case.step.kind in case.ability.kinds) is None
+    assert (
+        _breaking(at_rest(), lambda case: not isinstance(case.step, Send) or case.step.kind in case.ability.kinds)
+        is None
+    )
 
 
 def test_a_command_refused_too_often_is_not_sent_again_without_a_person() -> None:
@@ -262,9 +265,7 @@ def test_a_job_that_the_list_names_is_never_absent_even_where_the_answer_does_no
 
 
 def test_a_released_job_that_the_list_names_is_not_sent() -> None:
-    step = decide(
-        a_standing(a_work(JobState.RELEASED)), a_look(LUND_1_1=JobPhase.ENDED), a_finding(None), an_ability()
-    )
+    step = decide(a_standing(a_work(JobState.RELEASED)), a_look(LUND_1_1=JobPhase.ENDED), a_finding(None), an_ability())
     assert isinstance(step, Doubt)
 
 

@@ -68,7 +68,9 @@ def test_levels_rise_from_read_over_load_to_start() -> None:
 
 
 @pytest.mark.parametrize(("remote", "ready", "handed_over"), list(product(ANSWERS, repeat=3)))
-def test_a_permit_that_is_not_said_is_not_given(remote: bool | None, ready: bool | None, handed_over: bool | None) -> None:
+def test_a_permit_that_is_not_said_is_not_given(
+    remote: bool | None, ready: bool | None, handed_over: bool | None
+) -> None:
     permits = Permits(remote=remote, ready=ready, handed_over=handed_over)
     assert may_load(permits) == (remote is True)
     assert may_start(permits) == (remote is True and ready is True and handed_over is not False)

@@ -1,13 +1,17 @@
 """A profile, commands and drivers as the tests of the mailbox use them."""
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from drivers.base import Command, CommandKind, Driver, Security
+from drivers.base import Command, CommandKind, Driver, Security, Session
 from drivers.catalog import open_driver
 from drivers.link import Links
 from drivers.profile import Effect, Limit, MailboxMap, MailboxRecipe, Memory, PermitTags, Profile, Recipe, WordOrder
-from tests.drivers.samples import command
+from tests.drivers.plc import Plc
+from tests.drivers.plc_wire import Lie, served
+from tests.drivers.samples import command, ignore
 
 
 def mailbox_profile(*, little: bool = False, **changes: Any) -> Profile:
@@ -51,3 +55,36 @@ def oven_driver(url: str, *, links: Links | None = None, little: bool = False, *
         monotonic=time.monotonic,
         links=links,
     )
+
+
+@asynccontextmanager
+async def opened(plc: Plc, **profile: Any) -> AsyncIterator[Session]:
+    """Open a session with a PLC behind a real server."""
+    async with served({1: plc}) as port, oven_driver(f"modbus://127.0.0.1:{port}/1", **profile).session(ignore) as it:
+        yield it
+
+
+def only(function: int, lie: Lie) -> Lie:
+    """Lie about requests with one function, at most once."""
+    told: list[bytes] = []
+
+    def lying(request: bytes, reply: bytes) -> bytes | None:
+        if request[7] != function or told:
+            return reply
+        told.append(request)
+        return lie(request, reply)
+
+    return lying
+
+
+def commit(lie: Lie) -> Lie:
+    """Lie about the first commit."""
+    told: list[bytes] = []
+
+    def lying(request: bytes, reply: bytes) -> bytes | None:
+        if request[7] != 6 or request[9] != 158 or told:
+            return reply
+        told.append(request)
+        return lie(request, reply)
+
+    return lying

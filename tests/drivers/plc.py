@@ -45,6 +45,7 @@ class Plc:
     monotonic: Callable[[], float] = time.monotonic
     memory: Retentive = field(default_factory=Retentive)
     running: bool = True  # RUN or STOP
+    deaf: bool = False  # it never looks at the command block
     heartbeat: int = 1
     snap: int = 1
     torn_reads: int = 0  # so many next reads see a half-written block
@@ -87,8 +88,10 @@ class Plc:
     # The program ------------------------------------------------------------------------------------
 
     def scan(self) -> None:
-        """Run the program once."""
+        """Run the program once; a deaf one beats and does nothing else."""
         self.heartbeat = self.heartbeat % 0xFFFF + 1
+        if self.deaf:
+            return
         if self.c[0] != self._beat_seen[0]:
             self._beat_seen = (self.c[0], self.monotonic())
         if self.c[58] not in (0, self.memory.ack_seq):
@@ -97,7 +100,7 @@ class Plc:
     def _process(self, shadow: list[int]) -> None:
         m, command, number = self.memory, shadow[1], self._u32(shadow, 2)
         self.commands.append((command, number))
-        if shadow[56] and shadow[56] != _crc(struct.pack(">55H", *shadow[1:56])):
+        if shadow[56] and shadow[56] != crc(struct.pack(">55H", *shadow[1:56])):
             m.ack_code = 6
         elif command in (LOAD, LOAD_START):
             m.ack_code = self._load(shadow, number, start=command == LOAD_START)
@@ -250,10 +253,11 @@ class Plc:
         return high << 16 | low
 
 
-def _crc(octets: bytes) -> int:
-    crc = 0xFFFF
+def crc(octets: bytes) -> int:
+    """Give the CRC-16/MODBUS of some bytes, bit by bit."""
+    rest = 0xFFFF
     for octet in octets:
-        crc ^= octet
+        rest ^= octet
         for _ in range(8):
-            crc = (crc >> 1) ^ 0xA001 if crc & 1 else crc >> 1
-    return crc
+            rest = (rest >> 1) ^ 0xA001 if rest & 1 else rest >> 1
+    return rest

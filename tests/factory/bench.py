@@ -214,7 +214,7 @@ class Bench:
         wanted = Counter(job_id for job_id, state in jobs.items() if state == "completed")
         heard = self.ear
         await eventually(
-            lambda: Counter(fact["job_id"] for fact in heard.of_type("job.completed")) == wanted, timeout_s=5
+            lambda: Counter(fact["job_id"] for fact in heard.of_type("job.completed")) == wanted, timeout_s=10
         )
         assert not heard.missing
 

@@ -63,7 +63,7 @@ async def test_killed_before_the_press_has_answered_it_asks_and_does_not_send_ag
 
 async def test_a_command_lost_on_the_way_is_sent_again_once_its_absence_is_proven(bench: Bench) -> None:
     async with bench.cable_to(bench.press.endpoint) as (wire, url):
-        bench.configure(press=url)
+        bench.configure(press=url, profile={"settle_s": "0.5"})
         await bench.start_all()
         wire.swallow(b"width_mm")  # only a load carries parameters
         await bench.shop.place()

@@ -10,6 +10,7 @@ from tests.factory.bench import Bench
 from tests.factory.programs import MACHINE_LINK
 
 pytestmark = pytest.mark.factory
+_QUICK = {"settle_s": "0.5"}  # a press on the same computer does not answer late
 
 
 @pytest.mark.parametrize("action", ["made", "not_made"])
@@ -43,7 +44,7 @@ async def test_a_doubtful_start_that_was_lost_on_the_way_is_sent_again_when_a_pe
 ) -> None:
     bench = bench_alone
     async with bench.cable_to(bench.press.endpoint) as (wire, url):
-        bench.configure(press=url)
+        bench.configure(press=url, profile=_QUICK)
         await bench.start_all()
         wire.swallow(b"width_mm")  # only a load carries parameters
         await bench.shop.place(quantity=2)
@@ -63,7 +64,7 @@ async def test_a_doubtful_start_that_was_lost_on_the_way_is_sent_again_when_a_pe
 
 async def test_a_doubtful_start_that_was_made_is_not_sent_again_when_a_person_says_so(bench_alone: Bench) -> None:
     bench = bench_alone
-    bench.configure()
+    bench.configure(profile=_QUICK)
     await bench.start_all()
     await bench.press.break_down(reply="never", methods=["StoreAndStart"], times=1)
     await bench.shop.place()

@@ -22,7 +22,7 @@ async def test_a_killed_shop_hears_what_became_of_its_orders_once_it_is_back(ben
 
     bench.shop.kill()
     await bench.press.hand_over()
-    await eventually(lambda: bench.press.started(bench.site))
+    await eventually(lambda: _are_made(bench, 4), timeout_s=15)
     await bench.gateway.linked(SHOP_LINK, state="down")
     bench.shop_with(*customers)  # a shop restored from its backup: the same orders, nothing of what was told
     bench.start(bench.shop)
@@ -34,18 +34,20 @@ async def test_a_killed_shop_hears_what_became_of_its_orders_once_it_is_back(ben
 
 async def test_a_killed_broker_misses_no_fact_once_it_is_back(bench: Bench) -> None:
     async with bench.cable_to(bench.broker.url) as (wire, url):
-        bench.configure(mqtt=url)
+        bench.configure(mqtt=f"{url}\n  ack_deadline_s: 1")
         await bench.start_all()
         await bench.shop.place(quantity=10)
         await eventually(lambda: bench.press.started(bench.site))
         await eventually(lambda: _nothing_to_tell(bench))
 
-        await bench.broker.kill()
-        await bench.gateway.linked(MQTT_LINK, state="down")
+        bench.broker.freeze()  # what is sent now is sent, but nobody has it
         await bench.shop.place()
         await bench.orders_are_made(2)
+        await bench.gateway.linked(MQTT_LINK, state="down")
         assert not await _nothing_to_tell(bench)
+        await bench.broker.kill()
         wire.cut()
+        await eventually(lambda: not bench.ear.subscribed.is_set())
         await bench.broker.start()
         await eventually(bench.ear.subscribed.is_set)  # else the broker throws away what nobody listens to
         wire.mend()
@@ -96,6 +98,10 @@ async def test_a_press_frozen_for_longer_than_its_timeout_is_down_and_then_goes_
 
 async def _count(bench: Bench, what: str, count: int) -> bool:
     return len(await bench.gateway.items(what)) == count
+
+
+async def _are_made(bench: Bench, count: int) -> bool:
+    return [order["state"] for order in await bench.gateway.items("orders")] == ["made"] * count
 
 
 async def _nothing_to_tell(bench: Bench) -> bool:

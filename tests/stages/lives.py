@@ -37,10 +37,10 @@ class RestedError(Exception):
 
 @dataclass(kw_only=True, slots=True)
 class Fuse:
-    """Ends the gateway at the n-th point from now where it touches the ledger or the machine, or such a point."""
+    """Ends the gateway at the n-th point from now where it touches the ledger or the machine, or one of those given."""
 
     left: int | None = None
-    only: str | None = None
+    only: frozenset[str] = frozenset()
     touched: list[str] = field(default_factory=list)
     acts: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
@@ -53,7 +53,7 @@ class Fuse:
         self.touched.append(point)
         if (act := self.acts.pop(point, None)) is not None:
             await act()
-        if self.left is None or self.only not in {None, point}:
+        if self.left is None or (self.only and point not in self.only):
             return
         self.left -= 1
         if self.left <= 0:
@@ -80,7 +80,7 @@ class FusedLedger:
         await self._fuse.touch("a read")
         return await self._ledger.read(question)
 
-    async def changed(self, _name: str, *, timeout_s: float) -> bool:
+    async def changed(self, _name: str, **_: float) -> bool:
         raise RestedError
 
 
@@ -125,7 +125,13 @@ class QuickMachine(FakeMachine):
         receipt = super()._execute(command)
         job = self.jobs.get(command.job_id)
         running = any(other.phase is JobPhase.RUNNING for other in self.jobs.values())
-        if self.quick and job is not None and job.phase is JobPhase.ALLOWED_TO_START and self._may_move() and not running:
+        if (
+            self.quick
+            and job is not None
+            and job.phase is JobPhase.ALLOWED_TO_START
+            and self._may_move()
+            and not running
+        ):
             self._start(job)
         return receipt
 

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from tests.shops.fake_shop import a_line, an_order
 from tests.stages.factory import PROFILE
 from tests.stages.lives import CrashError, Life, Place
 
-SEEDS = range(24)
+SEEDS = (0, 2, 4, 7, 18, 20, 22, 24, 25, 30, 31, 34)  # short to live, rich in doubts
 STEPS = 100
 POINTS = ("before a write", "after a write", "before a command", "after a command", "after a question")
 CALM_ROUNDS = 80
@@ -59,7 +61,9 @@ class History:
     def order(self) -> None:
         self.orders += 1
         name = str(1000 + self.orders)
-        rows_ = tuple(a_line(f"{name}-{n}", quantity=self.chance.randint(1, 3)) for n in range(1, self.chance.randint(2, 3)))
+        rows_ = tuple(
+            a_line(f"{name}-{n}", quantity=self.chance.randint(1, 3)) for n in range(1, self.chance.randint(2, 3))
+        )
         self.place.shop.place(an_order(name, lines=rows_))
 
     def change_order(self) -> None:
@@ -77,7 +81,12 @@ class History:
         press = self.place.press
         for name, job in press.jobs.items():
             busy = any(other.phase is JobPhase.RUNNING for other in press.jobs.values())
-            if job.phase is JobPhase.ALLOWED_TO_START and press.permits.ready and press.permits.handed_over and not busy:
+            if (
+                job.phase is JobPhase.ALLOWED_TO_START
+                and press.permits.ready
+                and press.permits.handed_over
+                and not busy
+            ):
                 press.run(name)
 
     def finish(self) -> None:
@@ -138,7 +147,7 @@ class History:
             self.place.press.start_own_work()
 
     def crash(self) -> None:
-        self.place.fuse.only = self.chance.choice(POINTS)
+        self.place.fuse.only = frozenset({self.chance.choice(POINTS)})
         self.place.fuse.left = self.chance.randint(1, 3)
 
     # What the gateway and its people do ------------------------------------------------------------
@@ -303,8 +312,8 @@ async def test_each_job_is_started_once_and_no_line_is_lost_whatever_fails(seed:
                 await life.begin()
                 await history.calm_down(life)
                 await _check(history, life)
-        except BaseException:
-            print(*history.story, sep="\n")
+        except BaseException as error:
+            error.add_note("\n".join(history.story))
             raise
 
 
@@ -320,7 +329,8 @@ async def _check(history: History, life: Life) -> None:
         assert history.place.shop.statuses[view["shop_order_id"]]["_kvot_state"] == view["state"]
     assert len(await life.factory.orders()) == history.orders
     for job in await life.factory.jobs():
-        _no_job_goes_back(await life.ledger.read(lambda tx, job=job: events.history(tx, f"job:{job['job_id']}", 200)))
+        subject = f"job:{job['job_id']}"
+        _no_job_goes_back(await life.ledger.read(partial(events.history, subject=subject, limit=200)))
         really = history.made.get(job["job_id"])
         if job["confirmed_by"] is None and job["state"] in {"completed", "aborted"}:
             assert job["good"] == really
@@ -334,7 +344,7 @@ def _no_job_goes_back(story: list[dict[str, Any]]) -> None:
     ]
     assert moves[0][0] in JOB_FIRST
     assert all(move in JOB_MOVES for move in moves)
-    assert all(first[1] is second[0] for first, second in zip(moves, moves[1:], strict=False))
+    assert all(first[1] is second[0] for first, second in pairwise(moves))
 
 
 def _integrity(tx: Tx) -> tuple[list[Any], list[Any]]:
@@ -348,7 +358,7 @@ def _integrity(tx: Tx) -> tuple[list[Any], list[Any]]:
 class _IntentAfterwards(Visit):
     """A build that sends first, and writes down intent and answer in one go."""
 
-    async def _send(self, kind: CommandKind, job_id: str, standing: Standing, look: Look) -> bool:
+    async def _send(self, kind: CommandKind, job_id: str, _standing: Standing, look: Look) -> bool:
         job = await self._ledger.read(lambda tx: views.show_job(tx, job_id))
         assert job is not None
         receipt = await self._session.send(
@@ -375,18 +385,20 @@ class _IntentAfterwards(Visit):
         return settlement is Settlement.REFUSED
 
 
-WEAKENED: dict[str, dict[str, Any]] = {
-    "the intent is written down after the answer": {"visit": _IntentAfterwards},
-    "a restart of the machine proves nothing against absence": {"profile": replace(PROFILE, memory=Memory.PERSISTENT)},
-    "a late command is not waited for": {"profile": replace(PROFILE, settle_s=0.0)},
+# Each with the seed that is known to show it, so that the test is short; the others follow.
+WEAKENED: dict[str, tuple[int, dict[str, Any]]] = {
+    "the intent is written down after the answer": (0, {"visit": _IntentAfterwards}),
+    "a restart counts as proof of absence": (20, {"profile": replace(PROFILE, memory=Memory.PERSISTENT)}),
+    "a late command is not waited for": (2, {"profile": replace(PROFILE, settle_s=0.0)}),
 }
 
 
 @pytest.mark.parametrize("weakness", WEAKENED)
 async def test_without_a_protection_the_same_histories_show_a_double_start(weakness: str) -> None:
-    for seed in SEEDS:
-        with _a_history(seed, **WEAKENED[weakness]) as history:
-            await history.live(steps=STEPS)
+    known, how = WEAKENED[weakness]
+    for seed in sorted(SEEDS, key=lambda seed: seed != known):
+        with _a_history(seed, **how) as history:
+            await history.live_out(steps=STEPS)
             if history.repeated:
                 return
     pytest.fail(f"these histories do not see that {weakness}")

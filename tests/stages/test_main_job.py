@@ -140,7 +140,7 @@ async def test_after_a_restart_of_the_machine_a_person_decides_and_nothing_is_se
     factory.shop.place(an_order("1001"))
     await factory.pull()
     async with factory.running("plan", "tend"):
-        await _in_state(factory, "in_doubt")
+        await eventually(lambda: factory.press.boot != "boot-1")
         factory.clock.advance(10)
         await eventually(factory.exceptions)
         (doubt,) = await factory.exceptions()
@@ -158,7 +158,7 @@ async def test_a_person_who_saw_the_job_made_completes_it_without_the_machine(fa
     factory.shop.place(an_order("1001", quantity=3))
     await factory.pull()
     async with factory.running("plan", "tend"):
-        await _in_state(factory, "in_doubt")
+        await eventually(lambda: factory.press.boot != "boot-1")
         factory.clock.advance(10)
         await eventually(factory.exceptions)
         (doubt,) = await factory.exceptions()

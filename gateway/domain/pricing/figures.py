@@ -1,16 +1,19 @@
 """The figures of a family that follow from its rules and its demand level, before any order is looked at."""
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.domain.pricing.formulas import (
     HOURS_DAY,
+    RARE_FAILURES,
     collection_window_h,
     moved_probability,
     quantile_z,
     run_hours,
     run_sd_hours,
+    skew_hours,
 )
 from gateway.domain.pricing.inputs import Demand, FamilyRules, Recent, Release
 
@@ -66,14 +69,34 @@ class Figures:
         return run_sd_hours(units, rate_h=capacity.rate_h, mtbf_h=capacity.mtbf_h, mttr_h=capacity.mttr_h)
 
     def buffer_h(self, units: float) -> float:
-        """Give the hours a promise keeps in hand: z*sd + queue + margin, or what was measured instead."""
+        """Give the hours a promise keeps in hand: z*sd + skew + queue + margin, or what was measured instead."""
+        capacity = self.rules.capacity
         if self.error_quantile_h is not None:
             return max(0.0, self.error_quantile_h)
-        return self.z * self.sd_h(units) + self.rules.capacity.queue_h + self.rules.capacity.margin_h
+        return self.z * self.sd_h(units) + self._skew_h(units, self.z) + capacity.queue_h + capacity.margin_h
 
     def need_h(self, units: float) -> float:
         """Give run length and buffer together."""
         return self.run_h(units) + self.buffer_h(units)
+
+    def sure_h(self, units: float, z: float) -> float:
+        """Give the run length that is not passed with the certainty of this normal quantile."""
+        return self.run_h(units) + z * self.sd_h(units) + self._skew_h(units, z)
+
+    def needs_h(self, positions: Iterable[int]) -> Iterator[float]:
+        """Give `need_h` of each position; the same numbers, written out because there may be thousands."""
+        fixed, slope = self.need_h(0), self.run_h(1) - self.run_h(0)
+        root, skew = self.z * self.sd_h(1), max(0.0, self.z**2 - 1) / 2 * self.rules.capacity.mttr_h
+        if self.error_quantile_h is not None:
+            root = skew = 0.0
+        rare = RARE_FAILURES * self.rules.capacity.rate_h * self.rules.capacity.mtbf_h
+        if math.isinf(rare):
+            return (fixed + slope * units for units in positions)
+        return (fixed + slope * units + root * math.sqrt(units) + skew * units / (units + rare) for units in positions)
+
+    def _skew_h(self, units: float, z: float) -> float:
+        capacity = self.rules.capacity
+        return skew_hours(units, rate_h=capacity.rate_h, mtbf_h=capacity.mtbf_h, mttr_h=capacity.mttr_h, z=z)
 
 
 def derive(rules: FamilyRules, *, level: float, error_quantile_h: float | None) -> Figures:

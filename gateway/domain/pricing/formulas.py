@@ -5,6 +5,7 @@ from statistics import NormalDist
 from typing import Final
 
 HOURS_DAY: Final = 24.0
+RARE_FAILURES: Final = 0.3
 _SURE: Final = NormalDist()
 
 
@@ -18,7 +19,8 @@ def collection_window_h(
     """
     if units_day <= 0:
         return max_window_h
-    best_days = math.sqrt(2 * setup_cost / (units_day * loss_day)) if loss_day > 0 else math.inf
+    lost = units_day * loss_day
+    best_days = math.sqrt(2 * setup_cost / lost) if lost > 0 else math.inf
     return min(HOURS_DAY * min(best_days, places / units_day), max_window_h)
 
 
@@ -35,6 +37,16 @@ def run_hours(units: float, *, setup_h: float, rate_h: float, mtbf_h: float, mtt
 def run_sd_hours(units: float, *, rate_h: float, mtbf_h: float, mttr_h: float) -> float:
     """Give sd(n) = MTTR * sqrt(2k): a Poisson number of exponential repairs."""
     return mttr_h * math.sqrt(2 * failures(units, rate_h=rate_h, mtbf_h=mtbf_h))
+
+
+def skew_hours(units: float, *, rate_h: float, mtbf_h: float, mttr_h: float, z: float) -> float:
+    """Give what the normal quantile lacks because repairs are skewed: (z^2 - 1)/2 * MTTR * k/(k + 0.3).
+
+    The Cornish-Fisher term of a compound Poisson sum of exponential repairs; it fades where breakdowns are so
+    rare that the quantile has none.
+    """
+    expected = failures(units, rate_h=rate_h, mtbf_h=mtbf_h)
+    return max(0.0, z * z - 1) / 2 * mttr_h * expected / (expected + RARE_FAILURES)
 
 
 def quantile_z(quantile: float) -> float:

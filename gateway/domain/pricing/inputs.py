@@ -234,10 +234,10 @@ class FamilyRules:
     capacity: Capacity
     calendar: Calendar
     demand: Demand
-    distance: Distance = Distance()
-    shipping: Shipping = Shipping()
-    promise: PromiseRules = PromiseRules()
-    campaign: CampaignRules = CampaignRules()
+    distance: Distance = field(default_factory=Distance)
+    shipping: Shipping = field(default_factory=Shipping)
+    promise: PromiseRules = field(default_factory=PromiseRules)
+    campaign: CampaignRules = field(default_factory=CampaignRules)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -345,7 +345,7 @@ class Seen:
     down: bool = False
     held: str | None = None
     published: Published | None = None
-    campaign: CampaignSeen = CampaignSeen()
+    campaign: CampaignSeen = field(default_factory=CampaignSeen)
     recent: Recent | None = None
     level: float = 1.0
     error_quantile_h: float | None = None
@@ -370,7 +370,7 @@ class RunInputs:
     """Everything `plan` looks at, besides the time."""
 
     rules: FamilyRules
-    seen: Seen = Seen()
+    seen: Seen = field(default_factory=Seen)
 
 
 def _positive(**values: float) -> None:

@@ -57,6 +57,10 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "{fill} units where {planned:.1f} were planned: places will stay free, so {factor:%} of the list price.",
         "{fill} enheter där {planned:.1f} var planerade: platser blir över, alltså {factor:%} av listpriset.",
     ),
+    "price_rests": (
+        "The price moved within 24 h ({moves}): until then it only goes back towards the list price.",
+        "Priset har ändrats inom 24 h ({moves}): så länge går det bara tillbaka mot listpriset.",
+    ),
     "price_off": ("Prices are switched off.", "Prisstyrningen är avstängd."),
     "price_frozen": ("Price freeze: the price stays at {price_minor}.", "Prisstopp: priset stannar på {price_minor}."),
     "price_floor": (
@@ -109,8 +113,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "promise_countdown": (
         "The run starts by {start}, in {hours:.1f} h, then {run_h:.1f} h of production and {buffer_h:.1f} h in hand.",
-        "Körningen startar senast {start}, om {hours:.1f} h, sedan {run_h:.1f} h produktion och "
-        "{buffer_h:.1f} h marginal.",
+        "Körningen startar senast {start}, om {hours:.1f} h, sedan {run_h:.1f} h drift och {buffer_h:.1f} h marginal.",
     ),
     "promise_at_once": (
         "The run starts as soon as the machine is free, then {run_h:.1f} h of production and {buffer_h:.1f} h in hand.",
@@ -137,6 +140,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Ingen kampanj för en tom körning: ställningen är ännu inte utlovad.",
     ),
     "campaign_full": ("No free place to sell.", "Ingen ledig plats att sälja."),
+    "campaign_starting": ("The run is about to start.", "Körningen ska just starta."),
     "campaign_hours_used": (
         "The campaign was open {hours:.1f} h within seven days (limit {limit:.0f} h).",
         "Kampanjen har varit öppen {hours:.1f} h på sju dagar (gräns {limit:.0f} h).",

@@ -1,10 +1,12 @@
 """The open run on the time line: its orders by promise, and its latest start."""
 
 import math
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from itertools import accumulate
+from typing import Final, NamedTuple
 
 from gateway.domain.calendars import DAYS_MAX, Axis
 from gateway.domain.pricing.figures import Figures
@@ -15,8 +17,7 @@ HOUR_S: Final = 3600.0
 _SPARE_DAYS: Final = 35
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Units that must be ready by the same moment: a timestamp, the same in working hours, units."""
 
     ready_by: float
@@ -64,12 +65,6 @@ class Schedule:
         """Give d, the hours to the latest start, negative when it has passed; D* for an empty run."""
         return (self.planned_start - self.now) / HOUR_S
 
-    @property
-    def collecting_h(self) -> float:
-        """Give D as it became: from the first order to the latest start, at least the window."""
-        opened = self.now if self.opened is None else self.opened
-        return max(self.figures.window_h, (self.planned_start - opened) / HOUR_S)
-
     def fires(self, fill: int) -> bool:
         """Say whether so many units start the run by themselves: full, at once, or past an earning threshold."""
         run = self.inputs.rules.run
@@ -87,7 +82,8 @@ class Schedule:
     def latest_with(self, units: int, ready_by: float) -> float:
         """Give the latest start if so many more units had to be ready by this moment, after those before it."""
         joined = Group(ready_by=ready_by, ready_by_h=self.axis.hours(ready_by), units=units)
-        groups = sorted([*self.groups, joined], key=lambda group: group.ready_by)
+        place = bisect_right(self.groups, ready_by, key=_ready_by)
+        groups = (*self.groups[:place], joined, *self.groups[place:])
         latest = _latest_start(groups, axis=self.axis, figures=self.figures)
         assert latest is not None
         return latest
@@ -115,7 +111,7 @@ def lay_out(inputs: RunInputs, figures: Figures, now: datetime, *, more_units: i
         groups=groups,
         fill=sum(order.units for order in seen.orders),
         reserved=sum(one.units for one in seen.reserved if one.valid_until > now),
-        opened=min((order.placed for order in seen.orders)).timestamp() if seen.orders else None,
+        opened=min(order.placed for order in seen.orders).timestamp() if seen.orders else None,
         latest=_latest_start(groups, axis=axis, figures=figures),
         free=axis.add(at, seen.free_h + repair_h),
         free_sure=axis.add(at, seen.free_h + sure_repair_h),
@@ -132,22 +128,23 @@ def _groups(promises: list[tuple[float, int]], goods: Way, axis: Axis) -> tuple[
     for promise, more in promises:
         ready_by = goods.ready_by(promise)
         units[ready_by] = units.get(ready_by, 0) + more
-    return tuple(
-        Group(ready_by=ready_by, ready_by_h=axis.hours(ready_by), units=units[ready_by]) for ready_by in sorted(units)
-    )
+    return tuple(Group(ready_by, axis.hours(ready_by), units[ready_by]) for ready_by in sorted(units))
 
 
-def _latest_start(groups: Iterable[Group], *, axis: Axis, figures: Figures) -> float | None:
+def _latest_start(groups: Sequence[Group], *, axis: Axis, figures: Figures) -> float | None:
     """Give min over orders(promise - ship - run_h(position) - buffer(position)), on a full second.
 
     Groups come by promise: what is needed until a group is ready is the set-up and all units up to it.
     """
-    position, least_h, least = 0, math.inf, math.inf
-    for group in groups:
-        position += group.units
-        least_h = min(least_h, group.ready_by_h - figures.need_h(position))
-        least = min(least, group.ready_by)
-    return None if least_h == math.inf else float(math.floor(min(least, axis.latest(least_h))))
+    if not groups:
+        return None
+    needs_h = figures.needs_h(accumulate(group.units for group in groups))
+    least_h = min(group.ready_by_h - need_h for group, need_h in zip(groups, needs_h, strict=True))
+    return float(math.floor(min(groups[0].ready_by, axis.latest(least_h))))
+
+
+def _ready_by(group: Group) -> float:
+    return group.ready_by
 
 
 def _axis(inputs: RunInputs, now: datetime, *, needed_h: float, until: float) -> Axis:
@@ -158,8 +155,8 @@ def _axis(inputs: RunInputs, now: datetime, *, needed_h: float, until: float) ->
     days += 2 * (rules.promise.static_days + rules.promise.min_days)
     while days < DAYS_MAX:
         axis = rules.calendar.axis(now, days=days)
-        after = now + timedelta(days=days - _SPARE_DAYS)
-        if axis.hours(after.timestamp()) - axis.hours(now.timestamp() + wall_h * HOUR_S) > needed_h:
+        busy_from = axis.hours(max(until, now.timestamp() + wall_h * HOUR_S))
+        if axis.hours((now + timedelta(days=days - _SPARE_DAYS)).timestamp()) - busy_from > needed_h:
             return axis
         days *= 2
     return rules.calendar.axis(now, days=DAYS_MAX)

@@ -1,0 +1,1 @@
+"""A person as a machine: tickets and confirmations through the driver port."""

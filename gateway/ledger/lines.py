@@ -1,0 +1,248 @@
+"""Order lines enter, change while nothing was released for them, and end; afterwards a person is asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+from sqlalchemy import RowMapping
+
+from gateway.domain.intake import NOT_UNDERSTOOD, UNKNOWN_ARTICLE, LinePlan, promise_of
+from gateway.domain.orders import ShopOrder
+from gateway.domain.products import Family
+from gateway.domain.states import LineState
+from gateway.errors import IllegalTransitionError
+from gateway.ledger import facts
+from gateway.ledger.database import Tx
+from gateway.ledger.exceptions import open_exception, settle
+from gateway.ledger.sql import change, insert, row
+from gateway.ledger.telling import tell
+from gateway.ledger.times import to_text
+
+BY_A_PERSON = "closed by a person"
+_TOO_LATE = "changed after release"
+_UNRELEASED = frozenset({LineState.NOT_DUE, LineState.QUARANTINED, LineState.RECEIVED})
+_PASSED_OVER = frozenset({LineState.NOT_MADE, LineState.CANCELLED, LineState.SHIPPED})
+_WANTED = frozenset({LineState.RECEIVED, LineState.QUARANTINED})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """An order as read from a shop: whether it may be made, and what is to become of each row."""
+
+    shop: str
+    due: bool
+    order: ShopOrder
+    plans: tuple[LinePlan, ...]
+    families: Mapping[str, Family]
+    erase_after: timedelta
+
+
+def move_line(tx: Tx, line_id: int, *, seen: LineState, state: LineState, reason: str | None = None) -> None:
+    """Move a line from the state it was seen in; raise `IllegalTransitionError` when it is not there any more."""
+    moved = change(
+        tx,
+        "UPDATE order_lines SET prev_state = state, state = :state, reason = :reason WHERE line_id = :line "
+        "AND state = :seen",
+        state=state,
+        seen=seen,
+        reason=reason,
+        line=line_id,
+    )
+    if moved != 1:
+        raise IllegalTransitionError(f"line {line_id} is not {seen}")
+
+
+def close_line(tx: Tx, line_id: int, *, state: LineState, reason: str, now: datetime) -> None:
+    """End a line by a person's decision: cancelled or not made; a line that is made stays made."""
+    line = row(tx, "SELECT state, order_id FROM order_lines WHERE line_id = :line", line=line_id)
+    assert line is not None
+    seen = LineState(line["state"])
+    if seen in _PASSED_OVER or seen is LineState.MADE:
+        return
+    move_line(tx, line_id, seen=seen, state=state, reason=reason)
+    tell(tx, line["order_id"], now=now)
+
+
+def insert_line(
+    tx: Tx, order_id: int, plan: LinePlan, reading: Reading, *, counted_from: datetime, now: datetime
+) -> None:
+    """Put a row of an order in the ledger, with what must be made for it; its promise counts from a given time."""
+    promise = promise_of(plan.requirements, counted_from=counted_from, families=reading.families)
+    line_id = insert(
+        tx,
+        "order_lines",
+        order_id=order_id,
+        shop_line_id=plan.line.shop_line_id,
+        parent_line_id=plan.line.parent_line_id,
+        position=plan.position,
+        product=plan.product,
+        skus=_json(plan.line.skus),
+        name=plan.line.name,
+        options=_json(plan.line.options),
+        quantity=plan.line.quantity,
+        unit_price_minor=plan.line.unit_price_minor,
+        promise_at=None if promise is None else to_text(promise),
+        promise_source=None if promise is None else "static",
+        ship_together=0,
+        state=plan.state,
+        reason=plan.reason,
+    )
+    _require(tx, line_id, plan)
+    _raise_trouble(tx, plan, now=now)
+
+
+def revise_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
+    """Bring a changed row into its line: freely while nothing was released, as a question afterwards."""
+    seen = LineState(line["state"])
+    if seen is LineState.CANCELLED and plan.state in _WANTED and line["reason"] != BY_A_PERSON:
+        _ask(tx, line, "wanted again after it was cancelled", f"it was {line['reason']}", now=now)
+    if seen in _PASSED_OVER:
+        return
+    if plan.state is LineState.CANCELLED:
+        withdraw_line(tx, line, plan.reason or "cancelled", reading, now=now)
+        return
+    wanted = (plan.line.quantity, _json(plan.line.options), _json(plan.line.skus))
+    same = wanted == (line["quantity"], line["options"], line["skus"])
+    if seen in _UNRELEASED:
+        if not (same and seen is plan.state is LineState.RECEIVED):
+            reread_line(tx, line, plan, reading, now=now)
+    elif not same:
+        text = f"the shop now says {plan.line.quantity} of {plan.line.name!r}"
+        _ask(tx, line, _TOO_LATE, text, now=now)
+    elif plan.state is LineState.NOT_DUE and seen is not LineState.MADE:
+        _ask(tx, line, _TOO_LATE, plan.reason or "no longer due", now=now)
+
+
+def reread_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
+    """Read a line again for which nothing was released; what was not due or not understood gets a new promise."""
+    line_id, seen = line["line_id"], LineState(line["state"])
+    if plan.state is seen:
+        change(tx, "UPDATE order_lines SET reason = :reason WHERE line_id = :line", reason=plan.reason, line=line_id)
+    elif seen is not LineState.RECEIVED:
+        move_line(tx, line_id, seen=seen, state=LineState.RECEIVED, reason=None)
+        _promise_anew(tx, line_id, plan, reading, now=now)
+    if plan.state not in {seen, LineState.RECEIVED}:
+        move_line(tx, line_id, seen=LineState.RECEIVED, state=plan.state, reason=plan.reason)
+    _replace_line(tx, line, plan)
+    if seen is LineState.QUARANTINED and line["reason"] != plan.reason:
+        _settle_trouble(tx, line, reading, now=now)
+    _raise_trouble(tx, plan, now=now)
+
+
+def withdraw_line(tx: Tx, line: RowMapping, reason: str, reading: Reading, *, now: datetime) -> None:
+    """Cancel a line for which nothing was released; afterwards a person decides."""
+    seen = LineState(line["state"])
+    if seen in _PASSED_OVER:
+        return
+    if seen not in _UNRELEASED:
+        _ask(tx, line, _TOO_LATE, reason, now=now)
+        return
+    move_line(tx, line["line_id"], seen=seen, state=LineState.CANCELLED, reason=reason)
+    if seen is LineState.QUARANTINED:
+        _settle_trouble(tx, line, reading, now=now)
+
+
+def _promise_anew(tx: Tx, line_id: int, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
+    promise = promise_of(plan.requirements, counted_from=now, families=reading.families)
+    if promise is not None:
+        change(
+            tx,
+            "UPDATE order_lines SET promise_at = :promise, promise_source = 'static' WHERE line_id = :line",
+            promise=to_text(promise),
+            line=line_id,
+        )
+
+
+def _replace_line(tx: Tx, line: RowMapping, plan: LinePlan) -> None:
+    """Put another content in a line for which nothing was released."""
+    line_id = line["line_id"]
+    change(
+        tx,
+        "UPDATE order_lines SET quantity = :quantity, options = :options, skus = :skus, product = :product, "
+        "name = :name "
+        "WHERE line_id = :line",
+        quantity=plan.line.quantity,
+        options=_json(plan.line.options),
+        skus=_json(plan.line.skus),
+        product=plan.product,
+        name=plan.line.name,
+        line=line_id,
+    )
+    change(tx, "DELETE FROM requirements WHERE line_id = :line", line=line_id)
+    _require(tx, line_id, plan)
+
+
+def _require(tx: Tx, line_id: int, plan: LinePlan) -> None:
+    for need in plan.requirements:
+        parameters = _json(need.parameters)
+        insert(
+            tx,
+            "requirements",
+            line_id=line_id,
+            component=need.component,
+            step=need.step,
+            operation=need.operation,
+            family=need.family,
+            setup_key=need.setup_key,
+            recipe=need.recipe,
+            recipe_version=need.recipe_version,
+            parameters=parameters,
+            parameters_hash=facts.fingerprint(parameters),
+            quantity=need.quantity,
+            good=0,
+        )
+
+
+def _raise_trouble(tx: Tx, plan: LinePlan, *, now: datetime) -> None:
+    """Ask a person about a row; one that could not be read is not kept, so it cannot be read again from here."""
+    if plan.trouble is not None:
+        open_exception(
+            tx,
+            subject=plan.trouble.subject,
+            cause=plan.trouble.cause,
+            evidence={"text": plan.trouble.evidence, "article": plan.line.name},
+            actions=("close",) if plan.trouble.cause == NOT_UNDERSTOOD else ("retry", "close"),
+            at=now,
+        )
+
+
+def _settle_trouble(tx: Tx, line: RowMapping, reading: Reading, *, now: datetime) -> None:
+    """Close what was asked about a line; what was asked about its article only if no other line waits for that."""
+    settle(tx, subject=f"order:{reading.shop}/{reading.order.shop_order_id}/{line['shop_line_id']}", at=now)
+    skus = orjson.loads(line["skus"])
+    article = skus[0] if skus else line["name"]
+    if not _waits_for(tx, reading.shop, article, but=line["line_id"]):
+        settle(tx, subject=f"sku:{reading.shop}/{article}", at=now)
+
+
+def _waits_for(tx: Tx, shop: str, article: str, *, but: int) -> bool:
+    """Say whether another line is set aside because nobody knows this article."""
+    found = row(
+        tx,
+        "SELECT 1 FROM order_lines l JOIN orders o USING (order_id) WHERE l.state = 'quarantined' AND o.shop = :shop "
+        "AND l.line_id <> :but AND l.reason LIKE :reason "
+        "AND CASE l.skus WHEN '[]' THEN l.name ELSE json_extract(l.skus, '$[0]') END = :article LIMIT 1",
+        shop=shop,
+        article=article,
+        but=but,
+        reason=f"{UNKNOWN_ARTICLE}:%",
+    )
+    return found is not None
+
+
+def _ask(tx: Tx, line: RowMapping, cause: str, text: str, *, now: datetime) -> None:
+    open_exception(
+        tx,
+        subject=f"order:{line['order_id']}/{line['shop_line_id']}",
+        cause=cause,
+        evidence={"text": text, "article": line["name"], "state": line["state"], "quantity": line["quantity"]},
+        actions=("close",),
+        at=now,
+    )
+
+
+def _json(value: Mapping[str, object] | Sequence[str]) -> str:
+    return orjson.dumps(
+        dict(value) if isinstance(value, Mapping) else list(value), option=orjson.OPT_SORT_KEYS
+    ).decode()

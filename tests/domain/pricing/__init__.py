@@ -1,0 +1,1 @@
+"""The pricing decisions, over frozen values."""
