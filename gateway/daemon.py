@@ -20,7 +20,7 @@ from gateway import __version__, sdnotify
 from gateway.api.app import create_app
 from gateway.api.desk import Desk, Place
 from gateway.api.serve import control_socket, serve
-from gateway.clock import Clock
+from gateway.clock import SystemClock
 from gateway.domain.intake import Catalogue, DueRule
 from gateway.domain.machines import Level
 from gateway.ledger import exceptions, machines
@@ -34,7 +34,7 @@ from gateway.shops.catalog import open_shop
 from gateway.stages.board import Board
 from gateway.stages.intake import Intake, intake
 from gateway.stages.kpi import watch_kpis
-from gateway.stages.plan import planning_stage
+from gateway.stages.plan import Floor, planning_stage
 from gateway.stages.publish import publish
 from gateway.stages.report import drain, report
 from gateway.stages.sample import Sampling
@@ -96,7 +96,7 @@ class _House:
     """Turns settings into the arguments of each stage."""
 
     def __init__(
-        self, settings: Settings, *, state_dir: Path, ledger: Ledger, board: Board, clock: Clock, log: Any
+        self, settings: Settings, *, state_dir: Path, ledger: Ledger, board: Board, clock: SystemClock, log: Any
     ) -> None:
         self._settings, self._state_dir = settings, state_dir
         self._ledger, self._board, self._clock, self._log = ledger, board, clock, log
@@ -182,9 +182,7 @@ class _House:
             )
             group.create_task(owner, name=f"tend {name}")
         group.create_task(
-            planning_stage(
-                ledger, families=self._range.families, machines=tuple(self._settings.machines), clock=clock, log=log
-            ),
+            planning_stage(ledger, self._floor(), clock=clock, log=log),
             name="plan",
         )
         group.create_task(self._publisher(spool), name="publish")
@@ -209,6 +207,9 @@ class _House:
             self._board.put(("health", self._gateway_id), {"exceptions_open": waiting, "links": links})
             sdnotify.notify_watchdog()
             await self._clock.sleep(min(PULSE_S, sdnotify.watchdog_interval_s() or PULSE_S))
+
+    def _floor(self) -> Floor:
+        return Floor(families=self._range.families, machines=tuple(self._settings.machines))
 
     def _intake(self, name: str, shop: ShopSettings) -> Intake:
         return Intake(
@@ -286,6 +287,7 @@ class _House:
             self._ledger,
             self._board,
             recipes={name: profile.recipes for name, profile in self._profiles.items()},
+            pieces_per_cycle={family.name: family.pieces_per_cycle for family in self._range.families.values()},
             timezone=self._settings.site.timezone,
             clock=self._clock,
         )

@@ -114,7 +114,7 @@ class LiveController:
         return Now(work_s=self.business().timestamp(), machine_s=self._monotonic())
 
     async def run(self) -> None:
-        """Boot, then scan for ever; never returns. A late scan does not move the ones after it closer."""
+        """Scan for ever, while there is power; never returns. The controller must have booted."""
         while True:
             if self.on:
                 self._controller.scan(self.now())

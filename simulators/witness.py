@@ -4,45 +4,46 @@ It shares no line with the gateway: its own subscriber, its own shop client, its
 machines' journals. `judge` is pure; everything else only gathers.
 """
 
-import base64
-import hashlib
-import hmac
-import http.client
 import json
 import secrets
-import ssl
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from simulators.witness_shop import ShopOrder, read_orders
+from simulators.witness_tags import TagBook, Tags
+
+__all__ = [
+    "Entry",
+    "Evidence",
+    "Fact",
+    "Listener",
+    "ShopOrder",
+    "TagBook",
+    "Tags",
+    "Told",
+    "Verdict",
+    "Write",
+    "fact_gaps",
+    "judge",
+    "listen",
+    "read_journal",
+    "read_orders",
+    "read_writes",
+]
+
 FINISHED = frozenset({"made", "shipped", "not_made", "cancelled"})
-_PAID = frozenset({"processing", "completed"})
-_ON_ACCOUNT = frozenset({"pending", "on-hold"})
 _SESSION_S = 3600  # the broker keeps for us what it hears while we reconnect
-_PAGE = 100
-_LARGEST_ANSWER = 50_000_000  # bytes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShopOrder:
-    """An order as the shop tells it. `pieces` are those of articles to be made; `state` is `_kvot_state`."""
-
-    order_id: str
-    due: bool
-    pieces: int
-    state: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +101,7 @@ class Evidence:
     facts: tuple[Fact, ...]
     writes: tuple[Write, ...] = ()
     exceptions_wanted: int = 0
+    tags: Tags = field(default_factory=Tags)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,6 +122,8 @@ class Verdict:
     exceptions: int
     pieces_ordered: int
     pieces_good: int
+    values_published: int
+    tag_gaps_undeclared: int
     broken: tuple[str, ...] = field(default=())
 
     @property
@@ -153,6 +157,8 @@ def judge(evidence: Evidence) -> Verdict:
         "exceptions": told.exceptions,
         "pieces_ordered": sum(order.pieces for order in due),
         "pieces_good": _good(evidence.journal),
+        "values_published": evidence.tags.values,
+        "tag_gaps_undeclared": evidence.tags.undeclared,
     }
     relations = [
         _equal("orders_placed", counts["orders_placed"], "the orders wanted", evidence.orders_wanted),
@@ -163,6 +169,7 @@ def judge(evidence: Evidence) -> Verdict:
         _equal("jobs_completed", counts["jobs_completed"], "jobs ended in the journals", len(ended)),
         _equal("double_starts", counts["double_starts"], "none", 0),
         _equal("fact_gaps", counts["fact_gaps"], "none", 0),
+        _equal("tag_gaps_undeclared", counts["tag_gaps_undeclared"], "none", 0),
         _equal("exceptions", counts["exceptions"], "those expected", evidence.exceptions_wanted),
         _equal("started jobs that no fact tells of", len(_untold(starts, evidence.facts)), "none", 0),
     ]
@@ -198,30 +205,6 @@ def read_writes(path: Path) -> tuple[Write, ...]:
     )
 
 
-def read_orders(
-    url: str,
-    *,
-    key: str,
-    secret: str,
-    never_made: Sequence[str] = (),
-    on_account: Sequence[str] = (),
-    timeout_s: float = 10.0,
-) -> tuple[ShopOrder, ...]:
-    """Read the shop's own list of orders over its WooCommerce REST API.
-
-    `never_made` are patterns of article numbers that nobody produces; `on_account` the payment
-    methods that need no money first. Raise `OSError` when the shop does not answer properly.
-    """
-    orders: list[ShopOrder] = []
-    page, pages = 1, 1
-    while page <= pages:
-        query = {"per_page": str(_PAGE), "page": str(page), "orderby": "id", "order": "asc"}
-        rows, pages = _get(f"{url.rstrip('/')}/wp-json/wc/v3/orders", query, key, secret, timeout_s)
-        orders += [_order(row, never_made, on_account) for row in rows]
-        page += 1
-    return tuple(orders)
-
-
 class Listener:
     """Hears every message from the moment it is subscribed and keeps the facts, over reconnects too."""
 
@@ -229,6 +212,7 @@ class Listener:
         self._lock = threading.Condition(threading.RLock())
         self._facts: dict[str, Fact] = {}
         self._unreadable: list[str] = []
+        self._tags = TagBook()
         self.messages = 0
 
     def facts(self) -> tuple[Fact, ...]:
@@ -237,6 +221,11 @@ class Listener:
             if self._unreadable:
                 raise ValueError(f"messages that are no JSON objects: {', '.join(self._unreadable)}")
             return tuple(self._facts.values())
+
+    def tags(self) -> Tags:
+        """Give what the samples heard so far add up to."""
+        with self._lock:
+            return self._tags.total()
 
     def wait_for(self, condition: Callable[[], bool], *, timeout_s: float) -> bool:
         """Wait until that holds, asking again after each message; False when the time has passed first."""
@@ -250,7 +239,7 @@ class Listener:
             self.messages += 1
             if isinstance(fact, Fact):
                 self._facts[fact.id] = fact
-            elif fact is not None:
+            elif fact is not None or (topic.endswith("/tags") and not self._tags.hear(topic, payload)):
                 self._unreadable.append(topic)
             self._lock.notify_all()
 
@@ -340,59 +329,3 @@ def _fact(payload: bytes) -> Fact | str | None:
         )
     except (ValueError, TypeError) as fault:
         return str(fault)
-
-
-def _order(row: Mapping[str, Any], never_made: Sequence[str], on_account: Sequence[str]) -> ShopOrder:
-    status, method = row["status"], row.get("payment_method")
-    due = status in _PAID or (status in _ON_ACCOUNT and method in on_account)
-    made = [
-        int(line["quantity"])
-        for line in row["line_items"]
-        if not any(fnmatchcase(str(line.get("sku") or ""), pattern) for pattern in never_made)
-    ]
-    states = [meta["value"] for meta in row.get("meta_data", []) if meta["key"] == "_kvot_state"]
-    return ShopOrder(order_id=str(row["id"]), due=due, pieces=sum(made), state=str(states[-1]) if states else None)
-
-
-def _get(
-    url: str, query: Mapping[str, str], key: str, secret: str, timeout_s: float
-) -> tuple[list[dict[str, Any]], int]:
-    """Ask once; give the rows and the number of pages."""
-    address = urlsplit(url)
-    headers = {"Accept": "application/json"}
-    if address.scheme == "https":
-        headers["Authorization"] = "Basic " + base64.b64encode(f"{key}:{secret}".encode()).decode()
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            address.netloc, timeout=timeout_s, context=ssl.create_default_context()
-        )
-    else:
-        query = _signed("GET", url, query, key, secret)
-        connection = http.client.HTTPConnection(address.netloc, timeout=timeout_s)
-    with closing(connection):
-        target = "&".join(f"{_escape(name)}={_escape(value)}" for name, value in query.items())
-        connection.request("GET", f"{address.path}?{target}", headers=headers)
-        answer = connection.getresponse()
-        body = answer.read(_LARGEST_ANSWER)
-        if answer.status != http.client.OK:
-            raise ConnectionError(f"the shop answered {answer.status} {answer.reason}")
-        return json.loads(body), int(answer.headers.get("X-WP-TotalPages") or 1)
-
-
-def _signed(method: str, url: str, query: Mapping[str, str], key: str, secret: str) -> dict[str, str]:
-    """Sign a request by OAuth 1.0a with one pair of keys (RFC 5849, 3.4)."""
-    signed = {
-        **query,
-        "oauth_consumer_key": key,
-        "oauth_nonce": secrets.token_hex(16),
-        "oauth_signature_method": "HMAC-SHA256",
-        "oauth_timestamp": str(int(time.time())),
-        "oauth_version": "1.0",
-    }
-    pairs = "&".join(f"{name}={value}" for name, value in sorted((_escape(n), _escape(v)) for n, v in signed.items()))
-    base = "&".join((method, _escape(url), _escape(pairs)))
-    digest = hmac.new(f"{_escape(secret)}&".encode(), base.encode(), hashlib.sha256).digest()
-    return {**signed, "oauth_signature": base64.b64encode(digest).decode()}
-
-
-def _escape(text: str) -> str:
-    return quote(text, safe="~")

@@ -7,7 +7,7 @@ names the one next step. Rules R1-R9 are those of docs/explanation/delivery.md.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from drivers.base import CommandKind, Finding, JobPhase, Look
+from drivers.base import Absence, CommandKind, Finding, JobPhase, Look
 from gateway.domain.machines import Level, fallen, may_load, may_start
 from gateway.domain.states import JobState
 
@@ -38,6 +38,7 @@ class OpenCommand:
     job_id: str
     kind: CommandKind
     boot: str  # the machine's boot at the intent
+    job_no: int = 0  # the job's number at this machine
     silent_s: float = field(compare=False)  # only time goes by: the command is the same
 
 
@@ -61,6 +62,7 @@ class Standing:
     work: Work | None
     boot: str | None  # the machine's boot when it was last seen
     asked: frozenset[str] = frozenset()  # causes of the open doubts about the subject
+    mark: int = 0  # the highest job number the machine was ever seen to have accepted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +167,7 @@ def decide(standing: Standing, look: Look, finding: Finding | None, ability: Abi
     doubts are settled, then the machine is followed, then results are stored, then the next job is sent.
     A doubt is put to people once, and taken back when the machine names the job after all.
     """
-    if (lost := _lost_hand(standing, look)) is not None:
+    if (lost := _lost_memory(standing, look) or _lost_hand(standing, look)) is not None:
         return lost
     if finding is None:
         assert subject(standing) is None
@@ -179,7 +181,7 @@ def decide(standing: Standing, look: Look, finding: Finding | None, ability: Abi
 def _about(standing: Standing, look: Look, finding: Finding, ability: Ability) -> Step:
     """Name the next step about the subject."""
     if standing.command is not None:
-        return _settle(standing.command, look, finding, ability)
+        return _settle(standing.command, standing.mark, look, finding, ability)
     assert standing.work is not None
     match standing.work.state:
         case JobState.RELEASED:
@@ -194,7 +196,7 @@ def _about(standing: Standing, look: Look, finding: Finding, ability: Ability) -
             return Rest(why=f"job {standing.work.job_id} is {standing.work.state}")
 
 
-def _settle(command: OpenCommand, look: Look, finding: Finding, ability: Ability) -> Step:
+def _settle(command: OpenCommand, mark: int, look: Look, finding: Finding, ability: Ability) -> Step:
     """Settle a doubtful command by reading only (R3, R4): accepted, absent, or a person decides."""
 
     def settled(settlement: Settlement) -> Settle:
@@ -207,7 +209,7 @@ def _settle(command: OpenCommand, look: Look, finding: Finding, ability: Ability
                 return settled(Settlement.ACCEPTED)
             if early:
                 return Rest(why="waiting until a late command would show")
-            return _absent_or_doubt(command, look, finding, ability)
+            return _absent_or_doubt(command, mark, look, finding, ability)
         case CommandKind.START:
             done = finding.phase is not None and finding.phase is not JobPhase.NOT_ALLOWED_TO_START
         case CommandKind.WITHDRAW:
@@ -217,7 +219,7 @@ def _settle(command: OpenCommand, look: Look, finding: Finding, ability: Ability
         case CommandKind.CANCEL:
             if finding.phase in _MOVED:
                 return settled(Settlement.REFUSED)
-            done = finding.phase is None and _may_have_forgotten(command, look, ability) is None
+            done = finding.phase is None and _why_unproven(command, mark, look, finding, ability) is None
         case CommandKind.CLEAR:
             done = finding.phase is None
         case CommandKind.STOP | CommandKind.ABORT:
@@ -229,9 +231,9 @@ def _settle(command: OpenCommand, look: Look, finding: Finding, ability: Ability
     return Rest(why="waiting until a late command would show") if early else settled(Settlement.ABSENT)
 
 
-def _absent_or_doubt(command: OpenCommand, look: Look, finding: Finding, ability: Ability) -> Step:
+def _absent_or_doubt(command: OpenCommand, mark: int, look: Look, finding: Finding, ability: Ability) -> Step:
     """Absence is proven only while the machine cannot have forgotten the job (R4)."""
-    cause = _may_have_forgotten(command, look, ability)
+    cause = _why_unproven(command, mark, look, finding, ability)
     if cause is None:
         return Settle(command=command, settlement=Settlement.ABSENT, evidence=finding.evidence)
     return Doubt(
@@ -242,10 +244,17 @@ def _absent_or_doubt(command: OpenCommand, look: Look, finding: Finding, ability
     )
 
 
-def _may_have_forgotten(command: OpenCommand, look: Look, ability: Ability) -> str | None:
-    """Say why the machine's silence on a job proves nothing, or None."""
-    if ability.clears_by_itself:
-        return "the machine may clear jobs by itself"
+def _why_unproven(command: OpenCommand, mark: int, look: Look, finding: Finding, ability: Ability) -> str | None:
+    """Say why the machine's silence on a job proves nothing, or None where it is proof of absence."""
+    match finding.absence(job_no=command.job_no, known_mark=mark):
+        case Absence.GONE:
+            return "the machine had accepted it, and somebody has cleared it there"
+        case Absence.LOST:
+            return "the machine's memory went back, or is another machine's"
+        case Absence.UNTOLD if ability.clears_by_itself:
+            return "the machine may clear jobs by itself"
+        case Absence.UNTOLD | Absence.NEVER:
+            pass
     if look.boot != command.boot and not ability.persistent:
         return "the machine restarted since, and may have forgotten the job"
     return None
@@ -262,6 +271,15 @@ def _vanished(job_id: str, finding: Finding) -> Doubt:
         cause="the machine no longer knows a job it had accepted",
         evidence=finding.evidence,
         actions=("not_made", "made"),
+    )
+
+
+def _lost_memory(standing: Standing, look: Look) -> HoldMachine | None:
+    """A mark that went back: the controller was replaced or lost its retentive memory."""
+    if standing.held is not None or look.mark is None or look.mark >= standing.mark:
+        return None
+    return HoldMachine(
+        reason=f"the machine's job mark went back from {standing.mark} to {look.mark}: its memory was lost or replaced"
     )
 
 
@@ -360,4 +378,6 @@ def _clear(standing: Standing, work: Work, finding: Finding, ability: Ability) -
         return Cleared(job_id=work.job_id)
     if standing.held is not None:
         return Rest(why=f"held: {standing.held}")
+    if finding.phase not in {JobPhase.ENDED, JobPhase.ABORTED}:
+        return Rest(why=f"job {work.job_id} is settled, but the machine still works on it: end it at the panel")
     return Send(kind=CommandKind.CLEAR, job_id=work.job_id)

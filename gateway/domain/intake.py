@@ -9,7 +9,8 @@ from hashlib import sha256
 from drivers.base import Scalar
 from drivers.profile import Recipe
 from gateway.domain.orders import LineKind, ShopLine, ShopOrder
-from gateway.domain.products import ExpressionFaultError, Family, Range, Step
+from gateway.domain.products import ExpressionFaultError, Family, Product, Range, Step
+from gateway.domain.runs import upstream
 from gateway.domain.states import LineState
 
 NOT_UNDERSTOOD = "not understood"
@@ -52,6 +53,7 @@ class Requirement:
     recipe_version: str
     parameters: Mapping[str, Scalar]
     quantity: int
+    places: float = 1.0  # what a piece takes of a run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,8 +142,10 @@ def _read_line(
         return aside(f"sku:{shop}/{named}", UNKNOWN_ARTICLE, f"{named!r} is not under products:")
     try:
         requirements = tuple(
-            _require(line, step, index, values=values, catalogue=catalogue)
-            for index, step in enumerate(product.route, start=1)
+            _require(step, index, quantity=quantity, values=values, catalogue=catalogue)
+            for index, (step, quantity) in enumerate(
+                zip(product.route, _quantities(line, product), strict=True), start=1
+            )
         )
     except ExpressionFaultError as fault:
         return aside(f"{here}/{line.shop_line_id}", "bad parameter", str(fault), product.name)
@@ -161,11 +165,17 @@ def _variables(line: ShopLine, order: ShopOrder) -> dict[str, dict[str, object]]
     }
 
 
+def _quantities(line: ShopLine, product: Product) -> list[int]:
+    """Give the pieces each step must make good, so that after what later steps lose the line's quantity is left."""
+    yields = [step.expected_yield for step in product.route]
+    return [upstream(line.quantity, yields[index + 1 :]) for index in range(len(yields))]
+
+
 def _require(
-    line: ShopLine,
     step: Step,
     index: int,
     *,
+    quantity: int,
     values: Mapping[str, object],
     catalogue: Catalogue,
 ) -> Requirement:
@@ -189,5 +199,6 @@ def _require(
         recipe=step.recipe,
         recipe_version=recipes[0].version,
         parameters=parameters,
-        quantity=line.quantity,
+        quantity=quantity,
+        places=step.places,
     )

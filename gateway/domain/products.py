@@ -57,7 +57,8 @@ class Product:
     def priced_by(self) -> str | None:
         """Give the family whose run gives this article's price, promise and campaign; None where nothing is made."""
         driving = [step.family for step in self.route if step.drives_price]
-        return (driving or [step.family for step in self.route] or [None])[0]
+        every = [step.family for step in self.route]
+        return next(iter(driving or every), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

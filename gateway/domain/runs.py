@@ -6,7 +6,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 
-from gateway.domain.pricing import FamilyRules, OpenOrder, ReleaseKind, RunInputs, RunPlan, Seen, plan
+from gateway.domain.pricing import (
+    About,
+    FamilyRules,
+    OpenOrder,
+    Release,
+    ReleaseKind,
+    RunInputs,
+    RunPlan,
+    Seen,
+    plan,
+)
 from gateway.domain.products import Family
 
 AT_ONCE = "at_once"
@@ -103,9 +113,10 @@ class Releasing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Situation:
-    """What else a release depends on: the machines, and hours of other load before one is free."""
+    """What else a release depends on: the machines, the families' rules, hours before a machine is free."""
 
     candidates: Mapping[str, Candidate]
+    rules: Mapping[str, FamilyRules] = field(default_factory=dict)  # of the families whose runs collect
     free_h: Mapping[str, float] = field(default_factory=dict)
     now: datetime
 
@@ -113,7 +124,7 @@ class Situation:
 def collect(owed: Iterable[Owed], open_runs: Iterable[OpenRun], families: Mapping[str, Family]) -> Collecting:
     """Decide what joins which open run, the earliest promise first, never more than a run's places.
 
-    A family without rules of its own collects only what can be made now; what does not fit into a run
+    A family that is released at once collects only what can be made now; what does not fit into a run
     waits for the next one, so that a large line splits over runs by itself.
     """
     ordered = sorted(owed, key=lambda one: (one.family, one.setup_key, one.promise_at, one.requirement_id))
@@ -131,24 +142,28 @@ def collect(owed: Iterable[Owed], open_runs: Iterable[OpenRun], families: Mappin
 def release(run: OpenRun, family: Family, situation: Situation) -> Releasing | None:
     """Decide whether a run starts now, and where; None while it collects on.
 
-    The decision is the pricing plan's for a family with rules, else at once. Jobs whose pieces are not
-    there yet never start; a run none of whose jobs can start waits.
+    The decision is the pricing plan's, but for families that are released at once. Jobs whose pieces are
+    not there yet never start; a run none of whose jobs can start waits.
     """
     starting = tuple(member for member in run.members if member.can_start)
     if not starting or run.held is not None:
         return None
     machine = choose_machine(family, situation.candidates)
     reason = AT_ONCE
-    if family.rules is not None:
-        decided = foresee(run, family.rules, free_h=situation.free_h.get(machine, 0.0), now=situation.now)
+    if family.run.release is not Release.AT_ONCE:
+        decided = foresee(
+            run, situation.rules[family.name], free_h=situation.free_h.get(machine, 0.0), now=situation.now
+        )
         if decided.release.kind is not ReleaseKind.NOW:
             return None
-        reason = next((one.code for one in decided.reasons if one.about == "release"), AT_ONCE)
+        reason = next((one.code for one in decided.reasons if one.about is About.RELEASE), AT_ONCE)
     waiting = tuple(member for member in run.members if not member.can_start)
     return Releasing(run_id=run.run_id, machine=machine, reason=reason, starting=starting, waiting=waiting)
 
 
-def foresee(run: OpenRun | None, rules: FamilyRules, *, free_h: float, now: datetime, seen: Seen | None = None) -> RunPlan:
+def foresee(
+    run: OpenRun | None, rules: FamilyRules, *, free_h: float, now: datetime, seen: Seen | None = None
+) -> RunPlan:
     """Give the plan of a family's open run, or of an empty one; `seen` carries what else is known of the family."""
     members: Sequence[Member] = run.members if run is not None else ()
     known = seen or Seen()
@@ -181,12 +196,11 @@ def upstream(quantity: int, expected_yields: Sequence[float]) -> int:
 
 
 def _fill_up(needs: Sequence[Owed], *, fill: float, family: Family) -> list[Join]:
-    places = math.inf if family.rules is None else family.rules.run.places
+    at_once = family.run.release is Release.AT_ONCE
     joins: list[Join] = []
     for need in needs:
-        wanted = need.quantity if family.rules is not None else min(need.quantity, need.ready)
-        free = places - fill
-        fits = wanted if math.isinf(free) else min(wanted, math.floor(free / need.places + 1e-9))
+        wanted = min(need.quantity, need.ready) if at_once else need.quantity
+        fits = min(wanted, math.floor((family.run.places - fill) / need.places + 1e-9))
         if fits < 1 and fill == 0 and wanted >= 1:
             fits = 1  # one piece larger than a whole run is a run of its own
         if fits < 1:

@@ -30,7 +30,7 @@ _READY = f"""
       - COALESCE((SELECT SUM(s.produced) FROM allocations a JOIN results s USING (job_id)
                   WHERE a.requirement_id = r.requirement_id
                     AND s.result_id = (SELECT MAX(x.result_id) FROM results x WHERE x.job_id = s.job_id)), 0)
-    END"""
+    END"""  # noqa: S608 - constants
 
 
 def owed(tx: Tx) -> list[Owed]:
@@ -196,9 +196,7 @@ def _open_run(tx: Tx, need: Owed, *, now: datetime) -> int:
 
 
 def _new_run(tx: Tx, family: str, setup_key: str, *, promised: bool, now: datetime) -> int:
-    run_id = insert(
-        tx, "runs", family=family, setup_key=setup_key, state=RunState.COLLECTING, opened_at=to_text(now)
-    )
+    run_id = insert(tx, "runs", family=family, setup_key=setup_key, state=RunState.COLLECTING, opened_at=to_text(now))
     facts.post(tx, "run.collecting", at=now, run_id=run_id, family=family)
     if promised:
         _commit(tx, run_id, family, now=now)
@@ -263,9 +261,7 @@ def _insert_job(tx: Tx, run_id: int, one: Join, *, site: str, epoch: int) -> str
         promise=one.need.promise_at,
         need=one.need.requirement_id,
     )
-    insert(
-        tx, "allocations", job_id=job_id, requirement_id=one.need.requirement_id, quantity=one.quantity, good=0
-    )
+    insert(tx, "allocations", job_id=job_id, requirement_id=one.need.requirement_id, quantity=one.quantity, good=0)
     return job_id
 
 

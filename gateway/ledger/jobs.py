@@ -18,6 +18,7 @@ from gateway.ledger.runs import follow_run
 from gateway.ledger.sql import change, insert, row, rows
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
+from gateway.ledger.yields import allocate
 
 _LOADING = frozenset({CommandKind.LOAD, CommandKind.LOAD_START})
 
@@ -237,7 +238,7 @@ def conclude(tx: Tx, job_id: str, *, state: JobState, finding: Finding, who: str
     insert(tx, "lots", lot=job_id, job_id=job_id, recipe_version=job["recipe_version"])
     change(tx, "UPDATE jobs SET lot = :job WHERE job_id = :job", job=job_id)
     _start_lines(tx, job_id, now=now)
-    _allocate(tx, job_id, good)
+    allocate(tx, job_id, good)
     move_job(tx, job_id, seen=JobState(job["state"]), state=state, who=who, evidence=finding.evidence, now=now)
     if state is JobState.ABORTED and who == "kvot":
         _hold_after_abort(tx, job_id, good, job["quantity"], finding, now=now)
@@ -323,43 +324,6 @@ def _start_lines(tx: Tx, job_id: str, *, now: datetime) -> None:
         tell(tx, line["order_id"], now=now)
 
 
-def _allocate(tx: Tx, job_id: str, good: int) -> None:
-    """Give a job's good pieces to its allocations, earliest promise first; a line is made when its last step is."""
-    for share in rows(
-        tx,
-        "SELECT a.requirement_id, a.quantity, r.line_id FROM allocations a JOIN requirements r USING (requirement_id) "
-        "JOIN order_lines l USING (line_id) WHERE a.job_id = :job ORDER BY l.promise_at, l.line_id",
-        job=job_id,
-    ):
-        given = min(good, share["quantity"])
-        good -= given
-        change(
-            tx,
-            "UPDATE allocations SET good = :good WHERE job_id = :job AND requirement_id = :need",
-            good=given,
-            job=job_id,
-            need=share["requirement_id"],
-        )
-        change(
-            tx,
-            "UPDATE requirements SET good = good + :good WHERE requirement_id = :need",
-            good=given,
-            need=share["requirement_id"],
-        )
-        _finish_line(tx, share["line_id"])
-
-
-def _finish_line(tx: Tx, line_id: int) -> None:
-    last = row(
-        tx,
-        "SELECT r.good, r.quantity, l.state FROM requirements r JOIN order_lines l USING (line_id) "
-        "WHERE r.line_id = :line ORDER BY r.step DESC LIMIT 1",
-        line=line_id,
-    )
-    if last is not None and last["good"] >= last["quantity"] and last["state"] == LineState.IN_PRODUCTION:
-        move_line(tx, line_id, seen=LineState.IN_PRODUCTION, state=LineState.MADE)
-
-
 def _orders_of(tx: Tx, job_id: str) -> list[int]:
     found = rows(
         tx,
@@ -383,12 +347,13 @@ def _labels(tx: Tx, job_id: str) -> dict[str, str | tuple[str, ...]]:
 
 
 def _job_no(tx: Tx, machine: str, job_id: str) -> int:
-    """Give the job's number at this machine: the same for the same pair, rising, never used again."""
+    """Give the job's number at this machine: the same for the same pair, rising, above all it has ever accepted."""
     known = row(
         tx, "SELECT job_no FROM job_numbers WHERE machine = :machine AND job_id = :job", machine=machine, job=job_id
     )
     if known is not None:
         return int(known["job_no"])
-    number = next_number(tx, f"job_no:{machine}")
+    above = row(tx, "SELECT hwm_job FROM machine_facts WHERE machine = :machine", machine=machine)
+    number = next_number(tx, f"job_no:{machine}", above=0 if above is None else above["hwm_job"])
     insert(tx, "job_numbers", machine=machine, job_no=number, job_id=job_id)
     return number

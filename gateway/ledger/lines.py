@@ -190,6 +190,7 @@ def _require(tx: Tx, line_id: int, plan: LinePlan) -> None:
             parameters=parameters,
             parameters_hash=facts.fingerprint(parameters),
             quantity=need.quantity,
+            places=need.places,
             good=0,
         )
 

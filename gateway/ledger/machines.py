@@ -101,23 +101,39 @@ def let_go(tx: Tx, machine: str, *, who: str, now: datetime) -> None:
     _tell(tx, machine, "let_go", who=who, now=now)
 
 
-def saw_boot(tx: Tx, machine: str, boot: str) -> None:
-    """Remember the machine's boot as last seen."""
-    change(tx, "UPDATE machine_facts SET machine_boot = :boot WHERE machine = :machine", boot=boot, machine=machine)
+def saw(tx: Tx, machine: str, *, boot: str, mark: int | None) -> None:
+    """Remember the machine's boot as last seen, and the highest job number it was ever seen to have accepted."""
+    change(
+        tx,
+        "UPDATE machine_facts SET machine_boot = :boot, hwm_job = MAX(hwm_job, :mark) WHERE machine = :machine",
+        boot=boot,
+        mark=mark or 0,
+        machine=machine,
+    )
 
 
-def standing(tx: Tx, machine: str, *, configured: Level, silent_s: float) -> Standing:
-    """Give all that dispatch needs to know of a machine; `silent_s` as in `OpenCommand`."""
+def baseline(tx: Tx, machine: str, *, mark: int, who: str, now: datetime) -> None:
+    """Take a replaced machine's mark as it is now, in a person's name; the numbers of new jobs go on above it."""
+    change(tx, "UPDATE machine_facts SET hwm_job = :mark WHERE machine = :machine", mark=mark, machine=machine)
+    _tell(tx, machine, "baselined", who=who, now=now, mark=mark)
+
+
+def standing(tx: Tx, machine: str, *, configured: Level, silent_s: float, by_hand: bool = False) -> Standing:
+    """Give all that dispatch needs to know of a machine; `silent_s` as in `OpenCommand`.
+
+    At a station (`by_hand`) a person starts everything, so it needs no arming.
+    """
     known = _facts(tx, machine)
     command = row(
         tx,
-        "SELECT command_id, job_id, kind, machine_boot FROM commands WHERE machine = :machine AND settlement IS NULL",
+        "SELECT command_id, job_id, kind, machine_boot, job_no FROM commands "
+        "WHERE machine = :machine AND settlement IS NULL",
         machine=machine,
     )
     job = _current(tx, machine)
     subject = command["job_id"] if command is not None else job["job_id"] if job is not None else ""
     return Standing(
-        level=in_force(Level(known["level"]), configured),
+        level=Level.START if by_hand else in_force(Level(known["level"]), configured),
         held=known["hold_reason"],
         boot=known["machine_boot"],
         command=None
@@ -128,6 +144,7 @@ def standing(tx: Tx, machine: str, *, configured: Level, silent_s: float) -> Sta
             kind=CommandKind(command["kind"]),
             boot=command["machine_boot"],
             silent_s=silent_s,
+            job_no=command["job_no"],
         ),
         work=None
         if job is None
@@ -138,6 +155,7 @@ def standing(tx: Tx, machine: str, *, configured: Level, silent_s: float) -> Sta
             refusals=refusals(tx, job["job_id"]),
         ),
         asked=doubts(tx, subject),
+        mark=known["hwm_job"],
     )
 
 

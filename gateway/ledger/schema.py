@@ -15,6 +15,7 @@ bodies and evidence hold JSON texts.
 """
 
 from sqlalchemy import (
+    REAL,
     CheckConstraint,
     Column,
     Computed,
@@ -155,6 +156,7 @@ requirements = table(
     words("parameters", "{}"),
     words("parameters_hash", ""),
     count("quantity"),
+    Column("places", REAL, nullable=False, server_default="1.0"),  # what a piece takes of a run
     count("good", 0),
     count("remade", 0),
     maybe("hold_reason"),

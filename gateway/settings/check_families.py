@@ -1,11 +1,18 @@
 """Whether runs can be gathered, priced and promised by what is written under families and pricing."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
+from gateway.settings.build_rules import to_calendar
 from gateway.settings.cycles import planned_cycle_s
-from gateway.settings.faults import Path, meant, shown
 from gateway.settings.families import FamilySettings, RunSettings, SetupSettings
+from gateway.settings.faults import Path, meant, shown
 from gateway.settings.scene import Remark, Scene
+
+_A_MONDAY: Final = datetime(2001, 1, 1, tzinfo=UTC)
+_WEEKS: Final = 52
 
 
 def faults(scene: Scene) -> Iterator[Remark]:
@@ -123,9 +130,25 @@ def _planned(scene: Scene, name: str, family: FamilySettings) -> Iterator[Remark
     if family.policy_name == "countdown" and not scene.has(*here, "demand"):
         text = "missing; what is believed of the buyers: {visitors: .., conversion: .., lead_slope_day: ..}"
         yield Remark(path=(*here, "demand"), text=text, of_key=True)
-    if planned_cycle_s(scene.sections, scene.profiles, name) is None:
+    cycle_s = planned_cycle_s(scene.sections, scene.profiles, name)
+    if cycle_s is None:
         text = "missing; the length of a run follows from it: seconds of one machine cycle, here or at each recipe"
         yield Remark(path=(*here, "cycle_s"), text=text, of_key=True)
+    elif family.run is not None and family.machines[0] in scene.sections.machines:
+        yield from _length(scene, name, family.run.places * cycle_s)
+
+
+def _length(scene: Scene, name: str, cycles_s: float) -> Iterator[Remark]:
+    """Refuse a run that no promise could be computed for: longer than a year of its calendar."""
+    family = scene.sections.families[name]
+    good = 1.0 if family.unit is None else 1 - family.unit.scrap
+    setup_h = (family.setup.hours_now or 0.0) if family.setup is not None else 0.0
+    run_h = setup_h + cycles_s / 3600 / family.pieces_per_cycle / good
+    calendar = replace(to_calendar(scene.sections, family=name), closed=frozenset())
+    week_h = calendar.working_hours(_A_MONDAY, _A_MONDAY + timedelta(days=7))
+    if run_h > _WEEKS * week_h:
+        text = f"a full run takes {run_h:.0f} working hours, and its calendar has {week_h:.3g} a week: more than a year"
+        yield Remark(path=("families", name, "run"), text=text, of_key=True)
 
 
 def _money(scene: Scene) -> Iterator[Remark]:

@@ -56,7 +56,9 @@ def _step(scene: Scene, step: StepSettings, here: Path) -> Iterator[Remark]:
         if recipe is None:
             profile = scene.profile_of(machine)
             known = profile.recipes if profile else ()
-            text = f"machine '{machine}' (profile {profile.name if profile else '?'}) has no recipe '{step.recipe_name}'"
+            text = (
+                f"machine '{machine}' (profile {profile.name if profile else '?'}) has no recipe '{step.recipe_name}'"
+            )
             yield Remark(path=(*here, "recipe"), text=text + meant(step.recipe_name, known))
     found = {machine: recipe for machine, recipe in recipes.items() if recipe is not None}
     if len({recipe.version for recipe in found.values()}) > 1:

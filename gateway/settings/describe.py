@@ -9,7 +9,8 @@ from gateway.settings import faults
 from gateway.settings.build import driving_step
 from gateway.settings.explain import family_plan
 from gateway.settings.load import Settings
-from gateway.settings.models import MachineSettings, ProductSettings, ShopSettings
+from gateway.settings.models import MachineSettings, ShopSettings
+from gateway.settings.routes import ProductSettings
 from gateway.settings.secrets import Secret
 from gateway.settings.values import Model
 
@@ -17,7 +18,7 @@ Leaf = bool | int | float | str | list[Any] | None
 
 
 def facts(settings: Settings) -> Iterator[str]:
-    """Say in words what follows from this configuration: one line per site, shop, article, family, machine and broker."""
+    """Say in words what follows from this configuration: a line for each of its parts."""
     site = settings.site
     yield f"site {site.id}: {site.enterprise}, {site.timezone}; topics begin with {settings.mqtt_base}"
     for name, shop in settings.shops.items():

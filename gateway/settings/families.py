@@ -7,7 +7,7 @@ from pydantic import Field, Tag, model_validator
 
 from gateway.settings.shapes import (
     MAPPING,
-    WORD,
+    NAME,
     Amount,
     AutoAmount,
     AutoHours,
@@ -98,7 +98,7 @@ class SetupSettings(Model):
     hours: AutoHours = "auto"
     """Hours of a set-up; auto: measured, until then the fallback."""
     fallback: SetupFallback = SetupFallback()
-    """What holds until it has been measured."""
+    """Cost and hours that hold until they have been measured."""
     first_piece: bool = False
     """Whether one piece is made first and held until a person approves it."""
     tool_code: Text | None = None
@@ -238,7 +238,7 @@ class FamilySettings(Model):
     """The machines that can make it: names under machines."""
     policy: (
         Annotated[
-            Annotated[Literal["static", "distance", "countdown"], Tag(WORD)] | Annotated[DistancePolicy, Tag(MAPPING)],
+            Annotated[Literal["static", "distance", "countdown"], Tag(NAME)] | Annotated[DistancePolicy, Tag(MAPPING)],
             WordOrMapping,
         ]
         | None
@@ -247,7 +247,7 @@ class FamilySettings(Model):
     list_price: ShopPrice = "shop"
     """shop: the shop's own; a number stands for it until the shop has told."""
     promise: PromiseSettings
-    """What a customer is promised."""
+    """The fixed lead, and how sure a computed promise is."""
     pieces_per_cycle: Annotated[int, Field(ge=1, le=100_000)] = 1
     """Sellable pieces that one machine cycle makes."""
     cycle_s: Seconds | None = None
@@ -261,15 +261,15 @@ class FamilySettings(Model):
     changeover: Mapping[Text, Duration] = Field(default_factory=dict)
     """Time of the change to this family: default, and "other->this" from a certain one, such as 90m."""
     needs: NeedsSettings = NeedsSettings()
-    """What must be there before a run starts."""
+    """Material and tools without which no run starts."""
     unit: UnitSettings | None = None
     """What a piece costs."""
     ship: ShipSettings = ShipSettings()
-    """From the last good piece to the customer."""
+    """How goods reach the customer."""
     demand: DemandSettings | None = None
-    """What is believed of the buyers."""
+    """How many buyers are expected, and what moves them."""
     price: PriceSettings | None = None
-    """Guard rails of the price."""
+    """How far and how fast the price may move."""
     campaign: CampaignSettings | None = None
     """What is done to fill a run that has to start anyway."""
     express: ExpressSettings | None = None

@@ -194,7 +194,7 @@ class Sections(Model):
     spool: SpoolSettings = SpoolSettings()
     """Where samples wait for the broker."""
     pricing: PricingSettings = PricingSettings()
-    """How far prices and campaigns go by themselves."""
+    """Prices and campaigns that follow runs."""
     shops: Mapping[Name, ShopSettings] = Field(default_factory=dict)
     """The shops, by name."""
     products: Mapping[Text, ProductSettings] = Field(default_factory=dict)

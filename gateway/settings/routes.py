@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag, model_validator
 
-from gateway.settings.shapes import MAPPING, WORD, WordOrMapping
+from gateway.settings.shapes import MAPPING, NAME, WordOrMapping
 from gateway.settings.values import Formula, Model, Name
 
 Places = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
@@ -34,7 +34,7 @@ class StepSettings(Model):
     places: Places = 1.0
     """Places that a piece takes in a run."""
     transfer: Annotated[
-        Annotated[Literal["all"], Tag(WORD)] | Annotated[TransferSettings, Tag(MAPPING)], WordOrMapping
+        Annotated[Literal["all"], Tag(NAME)] | Annotated[TransferSettings, Tag(MAPPING)], WordOrMapping
     ] = "all"
     """How pieces of the step before come here: all at once, or {batches: n}."""
     expected_yield: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0

@@ -5,10 +5,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-WORD: Final = "<word>"
+# pydantic puts these into a finding's path; no key looks so.
+WORD: Final = "<or a number>"  # a word that may be a number instead
+NAME: Final = "<or a mapping>"  # a word that may be a mapping instead
 NUMBER: Final = "<number>"
 MAPPING: Final = "<mapping>"
-SHAPES: Final = frozenset({WORD, NUMBER, MAPPING})  # pydantic puts them into a finding's path; no key looks so
+SHAPES: Final = frozenset({WORD, NAME, NUMBER, MAPPING})
 
 
 def _word_or_number(value: object) -> str:
@@ -16,7 +18,7 @@ def _word_or_number(value: object) -> str:
 
 
 def _word_or_mapping(value: object) -> str:
-    return MAPPING if isinstance(value, Mapping | BaseModel) else WORD
+    return MAPPING if isinstance(value, Mapping | BaseModel) else NAME
 
 
 WordOrNumber = Discriminator(_word_or_number)

@@ -47,7 +47,8 @@ def _text(detail: ErrorDetails, path: Path, tree: Node, model: type[BaseModel]) 
         case "value_error":
             return str(context["error"])
         case "literal_error":
-            return f"'{shown(value)}' is not known{meant(str(value), _choices(context))}"
+            other = str(detail["loc"][-1]).strip("<>") if detail["loc"][-1] in SHAPES else ""
+            return f"'{shown(value)}' is not known{meant(str(value), _choices(context))}{other and f', {other}'}"
         case "bool_type":
             cure = " (YAML 1.2 knows no yes, no, on, off)" if isinstance(value, str) else ""
             return f"must be true or false, not {_kind(value)}{cure}"

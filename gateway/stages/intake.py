@@ -48,7 +48,7 @@ async def intake(source: Intake, shop: Shop, *, ledger: Ledger, board: Board, cl
     """Ask the shop for what changed, again and again; lines set aside are read again when the stage starts."""
     log = log.bind(shop=source.shop)
     link = LinkState(f"shop:{source.shop}", board=board, clock=clock, log=log)
-    backoff = Backoff(most_s=max(30.0, source.poll_s))
+    backoff = Backoff(most_s=max(10.0, source.poll_s))
     await read_again(source, ledger=ledger, clock=clock)
     known = False  # that the site behind the address is the one this ledger is bound to
     while True:

@@ -1,34 +1,78 @@
-"""Ledger -> ledger: what is owed becomes released jobs."""
+"""Ledger -> ledger: what is owed collects in runs, and runs that are due are released."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NoReturn
 
 from gateway.clock import Clock
 from gateway.domain.machines import Level
-from gateway.domain.plan import Candidate, plan
+from gateway.domain.pricing import FamilyRules
 from gateway.domain.products import Family
-from gateway.ledger import planning
+from gateway.domain.runs import Candidate, Situation, collect, release
+from gateway.ledger import collecting
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.machines import arming
 
-LOOK_AGAIN_S = 60.0
+LOOK_AGAIN_S = 5.0  # a latest start comes without anybody ordering
 
 
-async def planning_stage(
-    ledger: Ledger, *, families: Mapping[str, Family], machines: tuple[str, ...], clock: Clock, log: Any
-) -> NoReturn:
-    """Plan whenever something is owed, and once a minute."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Floor:
+    """What the planner knows of the factory floor: families, the rules of those that collect, machines.
 
-    def once(tx: Tx) -> int:
-        load = planning.loads(tx)
-        candidates = {
-            name: Candidate(machine=name, load=load.get(name, 0), usable=arming(tx, name).level is not Level.READ)
-            for name in machines
-        }
-        decided = plan(planning.owed(tx), families, candidates)
-        return planning.release(tx, decided, site=ledger.site, epoch=ledger.epoch, now=clock.now())
+    Machines `by_hand` are stations: a person works there, so they need no arming.
+    """
 
+    families: Mapping[str, Family]
+    machines: tuple[str, ...]
+    rules: Mapping[str, FamilyRules] = field(default_factory=dict)
+    by_hand: frozenset[str] = frozenset()
+
+
+async def planning_stage(ledger: Ledger, floor: Floor, *, clock: Clock, log: Any) -> NoReturn:
+    """Plan whenever something is owed, and every few seconds."""
     while True:
-        if released := await ledger.write(once):
+        released = await ledger.write(
+            lambda tx: plan_once(tx, floor, site=ledger.site, epoch=ledger.epoch, now=clock.now())
+        )
+        if released:
             log.info("jobs released", jobs=released)
+            continue  # what did not fit into the run that was just released collects in the next one
         await ledger.changed("plan", timeout_s=LOOK_AGAIN_S)
+
+
+def plan_once(tx: Tx, floor: Floor, *, site: str, epoch: int, now: datetime) -> int:
+    """Let everything owed join its run, then release the runs that are due; give the number of jobs released."""
+    families = floor.families
+    joining = collect(collecting.owed(tx), collecting.open_runs(tx), families)
+    collecting.join(tx, joining, site=site, epoch=epoch, now=now)
+    released = 0
+    for run in collecting.open_runs(tx):
+        if run.family not in families:
+            continue
+        decided = release(run, families[run.family], situation(tx, floor, now=now))
+        if decided is not None:
+            released += collecting.release(tx, decided, now=now)
+    return released
+
+
+def situation(tx: Tx, floor: Floor, *, now: datetime) -> Situation:
+    """Give what a release depends on besides the run itself."""
+    load = collecting.loads(tx)
+    candidates = {
+        name: Candidate(
+            machine=name,
+            load=load.get(name, 0),
+            usable=name in floor.by_hand or arming(tx, name).level is not Level.READ,
+        )
+        for name in floor.machines
+    }
+    rates = {
+        machine: floor.rules[name].capacity.rate_h
+        for name, family in floor.families.items()
+        if name in floor.rules
+        for machine in family.machines
+    }
+    free_h = {machine: pieces / rates[machine] for machine, pieces in load.items() if machine in rates}
+    return Situation(candidates=candidates, rules=floor.rules, free_h=free_h, now=now)

@@ -22,7 +22,7 @@ async def report(name: str, shop: Shop, *, ledger: Ledger, board: Board, clock: 
     """Write the ledger's news of each order to its shop, the oldest first."""
     destination = f"shop:{name}"
     link = LinkState(f"report:{name}", board=board, clock=clock, log=log.bind(shop=name))
-    backoff = Backoff()
+    backoff = Backoff(most_s=10.0)
     while True:
         facts = await ledger.read(lambda tx: outbox.pending(tx, destination, limit=BATCH, now=clock.now()))
         if not facts:

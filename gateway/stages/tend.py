@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Never, NoReturn, TypeVar, assert_never
 
-from drivers.base import Answer, Command, CommandKind, Driver, DriverError, Finding, Look, Permits, Session
+from drivers.base import Answer, Beating, Command, CommandKind, Driver, DriverError, Finding, Look, Permits, Session
 from drivers.profile import Memory, Profile
 from gateway.clock import Clock
 from gateway.domain import dispatch
 from gateway.domain.dispatch import Ability, Settlement, Standing
 from gateway.domain.machines import Level, Present, lapse
-from gateway.domain.plan import cycles
+from gateway.domain.runs import cycles
 from gateway.ledger import events, jobs, machines
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.facts import milliseconds
@@ -21,6 +21,7 @@ from gateway.stages.board import Board
 from gateway.stages.link import LinkState
 
 T = TypeVar("T")
+LONGEST_PAUSE_S = 10.0  # between two attempts to connect, so that a machine that is back is found soon
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,13 +34,15 @@ class Machine:
     profile_hash: str
     configured: Level
     pieces_per_cycle: Mapping[str, int]  # by family
+    by_hand: bool = False  # a station: its person starts everything, so it needs no arming
 
 
 async def tend(machine: Machine, driver: Driver, *, ledger: Ledger, board: Board, clock: Clock, log: Any) -> NoReturn:
     """Own one enrolled machine's session for ever: fresh client objects after each `DriverError`, with back-off."""
     log = log.bind(machine=machine.name)
     link = LinkState(f"machine:{machine.name}", board=board, clock=clock, log=log)
-    backoff = Backoff()
+    backoff = Backoff(most_s=LONGEST_PAUSE_S)
+    away_since_ms: int | None = None
     number = 0
     while True:
         number += 1
@@ -47,13 +50,15 @@ async def tend(machine: Machine, driver: Driver, *, ledger: Ledger, board: Board
             async with driver.session(lambda: ledger.ring(_bell(machine.name))) as session:
                 link.up()
                 backoff.reset()
+                away_since_ms = None
                 visit = Visit(
                     machine, session, f"{ledger.boot}-{number}", ledger=ledger, board=board, clock=clock, log=log
                 )
                 await visit.serve()
         except DriverError as fault:
             link.down(fault)
-            board.put(("state", machine.name), _away(str(fault), since_ms=milliseconds(clock.now())))
+            away_since_ms = away_since_ms or milliseconds(clock.now())
+            board.put(("state", machine.name), _away(str(fault), since_ms=away_since_ms))
             await clock.sleep(backoff.wait_s())
 
 
@@ -66,6 +71,9 @@ class Visit:
         self._machine, self._session, self._name = machine, session, name
         self._ledger, self._board, self._clock, self._log = ledger, board, clock, log
         self._opened_s = self._looked_s = clock.monotonic()
+        self._level = Level.READ  # in force, as last read
+        self._state = ""
+        self._since_ms = 0
         self._ability = Ability(
             kinds=session.identity.kinds,
             persistent=machine.profile.memory is Memory.PERSISTENT,
@@ -82,9 +90,12 @@ class Visit:
     async def step(self) -> bool:
         """Do the one next step; say whether there was nothing to do."""
         self._looked_s = self._clock.monotonic()
+        if isinstance(self._session, Beating) and self._level is not Level.READ:
+            await self._session.beat()
         look = await self._session.look()
         standing = await self._ledger.read(self._standing)
-        if await self._lapsed():
+        self._level = standing.level
+        if not self._machine.by_hand and await self._lapsed():
             return False
         subject = dispatch.subject(standing)
         finding = await self._session.ask(subject) if subject is not None else None
@@ -94,7 +105,10 @@ class Visit:
 
     def _standing(self, tx: Tx) -> Standing:
         silent_s = self._clock.monotonic() - self._opened_s
-        return machines.standing(tx, self._machine.name, configured=self._machine.configured, silent_s=silent_s)
+        machine = self._machine
+        return machines.standing(
+            tx, machine.name, configured=machine.configured, silent_s=silent_s, by_hand=machine.by_hand
+        )
 
     async def _lapsed(self) -> bool:
         """End an arming that no longer holds."""
@@ -209,14 +223,18 @@ class Visit:
         name = self._machine.name
         work = standing.work
         why = decided.why if isinstance(decided, dispatch.Rest) else type(decided).__name__.lower()
+        if (state := _machine_state(look)) != self._state:
+            self._state, self._since_ms = state, milliseconds(self._clock.now())
         self._board.put(
             ("state", name),
             {
-                "state": _machine_state(look),
+                "state": state,
+                "since": self._since_ms,
                 "level": standing.level.value,
                 "held": standing.held,
                 "permits": _permits(look.permits),
                 "setup_code": look.setup_code,
+                "mark": look.mark,
                 "job": None if work is None else work.job_id,
                 "identity": self._session.identity.text,
                 "profile": self._machine.profile_hash,
@@ -236,8 +254,9 @@ class Visit:
             )
         else:
             self._board.put(("job", name), {"job": None})
-        if standing.boot != look.boot and not isinstance(decided, dispatch.HoldMachine):
-            await self._ledger.write(lambda tx: machines.saw_boot(tx, name, look.boot))
+        news = standing.boot != look.boot or (look.mark or 0) > standing.mark
+        if news and not isinstance(decided, dispatch.HoldMachine):
+            await self._ledger.write(lambda tx: machines.saw(tx, name, boot=look.boot, mark=look.mark))
 
 
 def _store(tx: Tx, machine: str, decided: dispatch.Step, *, now: datetime) -> None:

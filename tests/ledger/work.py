@@ -13,14 +13,14 @@ from drivers.base import CommandKind, Finding, JobPhase
 from gateway.domain.dispatch import Settlement
 from gateway.domain.intake import Catalogue, DueRule, read_order
 from gateway.domain.orders import ShopLine, ShopOrder
-from gateway.domain.plan import Candidate, plan
 from gateway.domain.products import Family, Product, Range, Step
 from gateway.domain.states import JobState
-from gateway.ledger import engine, jobs, orders, planning, schema
+from gateway.ledger import engine, jobs, machines, orders, schema
 from gateway.ledger.jobs import Intent, Wire
 from gateway.ledger.lines import Reading
 from gateway.ledger.orders import Taken
 from gateway.ledger.sql import row, rows
+from gateway.stages.plan import Floor, plan_once
 from tests.shops.fake_shop import a_line, an_order
 from tests.stages.factory import RECIPE
 
@@ -80,12 +80,10 @@ def take_order(tx: Connection, order: ShopOrder, *, now: datetime = NOW) -> Take
 
 def release(tx: Connection, *, epoch: int = 1, usable: tuple[str, ...] = ("press-1",)) -> int:
     """Plan what is owed and release it; give the number of jobs."""
-    load = planning.loads(tx)
-    candidates = {
-        name: Candidate(machine=name, load=load.get(name, 0), usable=name in usable) for name in ("press-1", "press-2")
-    }
-    decided = plan(planning.owed(tx), FAMILIES, candidates)
-    return planning.release(tx, decided, site="LUND", epoch=epoch, now=NOW)
+    for name in ("press-1", "press-2"):
+        machines.enrol(tx, name)
+    floor = Floor(families=FAMILIES, machines=("press-1", "press-2"), by_hand=frozenset(usable))
+    return plan_once(tx, floor, site="LUND", epoch=epoch, now=NOW)
 
 
 def a_released_job(tx: Connection, *, quantity: int = 2, number: str = "1001") -> str:

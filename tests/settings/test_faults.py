@@ -75,10 +75,16 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path: Pa
         ("security: none", "security: {server_fingerprint: abc}", "the 64 hexadecimal digits"),
         ("security: none", "security: none\n    control: start", "control: start needs risk_assessment"),
         ("security: none", "security: none\n    control: strt", "'strt' is not known; did you mean 'start'?"),
+        (
+            "opc.tcp://127.0.0.1:4840",
+            "http://127.0.0.1",
+            "must begin with opc.tcp:// or modbus:// or modbus+rtu:// or ",
+        ),
+        ("    url: opc.tcp://127.0.0.1:4840\n", "", "machines.press-1.url: missing; opc.tcp://host:4840 for OPC UA"),
         ("profile: press", "profile: pres", "no such machine type; looked in profiles.pres, "),
         ("profile: press", "profile: pres", "did you mean 'press'?"),
         ("profile: press", "profile: ../press", "machines.press-1.profile: "),
-        ("opc.tcp://127.0.0.1:4840", "modbus://127.0.0.1", "must begin with opc.tcp://"),
+        ("opc.tcp://127.0.0.1:4840", "modbus://127.0.0.1", "write opc.tcp://host:port (profile 'press' speaks opcua)"),
         ("mqtt:\n", "mqtt: 5\nmqt:\n", "mqtt: must be a mapping (key: value), not the number 5"),
         ("mqtt:\n", "mqt:\n", "kvot.yaml:5:1: mqt: unknown key; did you mean 'mqtt'?"),
     ],
@@ -129,21 +135,6 @@ def test_a_blind_machine_is_never_started(tmp_path: Path) -> None:
     assert good(tmp_path, text).machines["press-1"].control == "start"
     found = faults(tmp_path, text, profile=changed("effect: remembered", "effect: blind", PROFILE))
     assert "machines.press-1.control: a machine of profile 'press' (effect: blind) cannot be asked" in found[0]
-
-
-def test_a_route_of_more_than_one_step_comes_with_a_later_version(tmp_path: Path) -> None:
-    step = "{family: pla-white, recipe: tray, parameters: {width_mm: '1', text: '\"a\"'}}"
-    text = FACTORY.replace(
-        FACTORY[FACTORY.index("    family: pla-white\n") : FACTORY.index('  "GIFT')], f"    route: [{step}]\n"
-    )
-    assert len(good(tmp_path, text).products["TRAY-12"].steps) == 1
-    found = faults(tmp_path, text.replace(f"[{step}]", f"[{step}, {step}]"))
-    assert found == [
-        (
-            "kvot.yaml:16:5: products.TRAY-12.route: routes of more than one step come with a later version;"
-            " keep one step for now"
-        )
-    ]
 
 
 def test_two_machines_at_one_address_are_refused(tmp_path: Path) -> None:

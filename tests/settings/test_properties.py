@@ -1,6 +1,7 @@
 """Whatever a configuration says, only `SettingsError` leaves the reading of it."""
 
 import random
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from gateway.domain.pricing import RunInputs, plan
 from gateway.errors import SettingsError
-from gateway.settings import load
+from gateway.settings import Settings, load
+from gateway.settings.describe import facts
 from gateway.settings.source import read_text
-from tests.settings.site import FACTORY, PROFILE, write
+from tests.settings.site import FACTORY, FULL, PROFILE, write
 
 RELAXED = settings(
     max_examples=120,
@@ -23,6 +26,13 @@ ALPHABET = "{}[]:,-#&*!|>'\"%@`?<~= \n\tåab01.x_/\\\u2028\x00"
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.sampled_from(FACTORY.split())
 )
+NUMBERS = st.one_of(
+    st.integers(min_value=-1, max_value=10**13),
+    st.floats(min_value=0, max_value=1e13),
+    st.sampled_from([0, 0.5, 1, 1e-9]),
+)
+TYPES = ("modbus-mailbox", "station")
+NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 TREES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=9), inner, max_size=3)),
@@ -34,13 +44,22 @@ def try_to_load(folder: Path, text: str, *, profile: str = PROFILE, override: st
     write(folder, "", profile=profile)
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
-        load(file, overrides=[] if override is None else [override], secrets=False).range()
+        settings = load(file, overrides=[] if override is None else [override], secrets=False)
     except SettingsError as error:
         faults = error.faults
     else:
+        use(settings)
         return
     assert faults
     assert all("\n" not in fault for fault in faults)
+
+
+def use(settings: Settings) -> None:
+    """Build everything from a configuration that was found right: nothing more may be wrong with it."""
+    settings.range()
+    for family in settings.families:
+        plan(RunInputs(rules=settings.rules(family, list_minor=14_900)), NOW)
+    assert all("\n" not in line for line in facts(settings))
 
 
 def mutated(text: str, seed: int, junk: str) -> str:
@@ -68,6 +87,43 @@ def test_no_text_leaves_anything_but_a_settings_error(tmp_path: Path, text: str)
 @given(seed=st.integers(min_value=0), junk=st.text(alphabet=ALPHABET, max_size=8))
 def test_no_mutation_of_a_right_text_leaves_anything_but_a_settings_error(tmp_path: Path, seed: int, junk: str) -> None:
     try_to_load(tmp_path, mutated(FACTORY, seed, junk))
+
+
+@RELAXED
+@given(seed=st.integers(min_value=0), junk=st.text(alphabet=ALPHABET, max_size=8))
+def test_no_mutation_of_runs_routes_and_stations_leaves_anything_but_a_settings_error(
+    tmp_path: Path, seed: int, junk: str
+) -> None:
+    try_to_load(tmp_path, mutated(FULL, seed, junk))
+
+
+@RELAXED
+@given(path=st.data(), value=NUMBERS)
+def test_no_number_in_any_place_of_a_family_leaves_anything_but_a_settings_error(
+    tmp_path: Path, path: st.DataObject, value: Any
+) -> None:
+    tree = yaml.safe_load(FULL.replace("!secret ", ""))
+    for name in ("key", "secret"):
+        tree["shops"]["webshop"][name] = "SECRET"
+    holder = tree["families"][path.draw(st.sampled_from(["cure-white", "cure-black"]))]
+    key = path.draw(st.sampled_from(sorted(holder)))
+    while isinstance(holder[key], dict):
+        holder = holder[key]
+        key = path.draw(st.sampled_from(sorted(holder)))
+    holder[key] = value
+    try_to_load(tmp_path, yaml.safe_dump(tree, allow_unicode=True, sort_keys=False).replace("SECRET", "!secret s"))
+
+
+@RELAXED
+@given(seed=st.integers(min_value=0), junk=st.text(alphabet=ALPHABET, max_size=8), type_=st.sampled_from(TYPES))
+def test_no_mutation_of_a_modbus_or_station_type_leaves_anything_but_a_settings_error(
+    tmp_path: Path, seed: int, junk: str, type_: str
+) -> None:
+    file = Path(__file__).parents[2] / "config" / "machines" / f"{type_}.yaml"
+    text = FULL.replace("{profile: press, url", "{profile: isa95-press, url").replace(
+        f"profile: {type_}", "profile: press"
+    )
+    try_to_load(tmp_path, text, profile=mutated(file.read_text(encoding="utf-8"), seed, junk))
 
 
 @RELAXED

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.domain.pricing import Release
 from gateway.settings import load
 from gateway.settings.load import read_profile
 from gateway.settings.schema import FILES, schema, schema_text
+from tests.settings.site import write
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -31,10 +33,42 @@ def test_every_key_is_explained(kind: str) -> None:
             assert meaning.get("description"), f"{name}.{key}"
 
 
-def test_the_shipped_example_is_right_on_a_fresh_clone() -> None:
-    settings = load(CONFIG / "kvot.example.yaml", secrets=False)
+@pytest.mark.parametrize("file", ["kvot.example.yaml", "demo/kvot.yaml", "demo/full.yaml"])
+def test_a_shipped_configuration_is_right_on_a_fresh_clone(file: str) -> None:
+    settings = load(CONFIG / file, secrets=False)
     assert settings.range().find(("TRAY-12",), {}) is not None
     assert {fault.path for fault in settings.warnings} == {"shops.webshop.key", "shops.webshop.secret"}
+
+
+def test_what_the_example_only_shows_is_right_as_well(tmp_path: Path) -> None:
+    """Lines that begin with `  # ` are parts to switch on; `  ## ` is prose."""
+    text = (CONFIG / "kvot.example.yaml").read_text(encoding="utf-8")
+    whole = re.sub(r"^  # ", "  ", text, flags=re.MULTILINE)
+    assert whole.count("\n") == text.count("\n")
+    settings = load(write(tmp_path, whole), secrets=False)
+    policies = {name: family.policy_name for name, family in settings.families.items()}
+    assert policies == {"pla-white": "static", "cure-white": "distance", "cure-black": "countdown"}
+    assert {fault.path for fault in settings.warnings} == {"shops.webshop.key", "shops.webshop.secret"}
+    assert len(settings.range().products[1].route) == 3
+    generated = schema("settings")
+    _conforms(yaml.load(whole.replace("!secret ", ""), Loader=yaml.BaseLoader), generated, generated["$defs"], "")
+
+
+def test_the_demo_shows_both_policies_a_route_and_a_station() -> None:
+    settings = load(CONFIG / "demo" / "full.yaml", secrets=False)
+    factory = settings.range()
+    assert {name: family.policy.value for name, family in factory.families.items()} == {
+        "pla-white": "static",
+        "cure-white": "distance",
+        "cure-black": "countdown",
+        "packing": "static",
+    }
+    route = factory.find(("SET-12",), {})
+    assert route is not None
+    assert [step.family for step in route.route] == ["pla-white", "cure-white", "packing"]
+    for name in ("cure-white", "cure-black"):
+        run = settings.rules(name).run
+        assert (run.places, run.threshold, run.window_h, run.release) == (10, 4, 0.5, Release.THRESHOLD)
 
 
 @pytest.mark.parametrize("file", sorted((CONFIG / "machines").glob("*.yaml")), ids=lambda file: file.stem)
@@ -49,6 +83,8 @@ def test_each_shipped_machine_type_is_right(file: Path) -> None:
     ("kind", "file"),
     [
         ("settings", "kvot.example.yaml"),
+        ("settings", "demo/kvot.yaml"),
+        ("settings", "demo/full.yaml"),
         *(("machine", f"machines/{f.name}") for f in (CONFIG / "machines").glob("*.yaml")),
     ],
 )
@@ -72,8 +108,8 @@ def test_the_schemas_are_json_without_surprises() -> None:
 def _conforms(value: Any, part: dict[str, Any], definitions: dict[str, Any], where: str) -> None:
     """Check structure and key names the way an editor does; scalars are only told from mappings and lists."""
     part = definitions[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
-    if "anyOf" in part:
-        part = next(option for option in part["anyOf"] if _kind(option, definitions) == _kind_of(value))
+    if options := part.get("anyOf") or part.get("oneOf"):
+        part = next(option for option in _flat(options) if _kind(option, definitions) == _kind_of(value))
         part = definitions[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
     assert _kind(part, definitions) == _kind_of(value), where
     if isinstance(value, dict):
@@ -82,6 +118,11 @@ def _conforms(value: Any, part: dict[str, Any], definitions: dict[str, Any], whe
             assert inner, f"{where}.{key}"
             _conforms(item, inner, definitions, f"{where}.{key}")
         assert set(part.get("required", ())) <= set(value), where
+
+
+def _flat(options: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the ways in which a value may be written; an optional one may have several itself."""
+    return [inner for option in options for inner in option.get("oneOf", [option])]
 
 
 def _named(part: dict[str, Any], key: str) -> Any:

@@ -22,6 +22,7 @@ from simulators.witness import (
     Fact,
     Listener,
     ShopOrder,
+    Tags,
     Told,
     Write,
     fact_gaps,
@@ -65,6 +66,7 @@ def a_clean_day(orders: int, unpaid: int = 0) -> Evidence:
         journal=tuple(journal),
         facts=tuple(facts),
         writes=tuple(Write(order=str(n), changed=changed) for n in range(orders) for changed in (True, False)),
+        tags=Tags(values=5 * orders, declared=2),
     )
 
 
@@ -142,6 +144,10 @@ def leave_an_order_open(day: Evidence, data: st.DataObject) -> Evidence:
     return dataclasses.replace(day, orders=tuple(left if each is order else each for each in day.orders))
 
 
+def lose_a_sample(day: Evidence, data: st.DataObject) -> Evidence:
+    return dataclasses.replace(day, tags=dataclasses.replace(day.tags, undeclared=1))
+
+
 def tell_otherwise(field: str) -> Plant:
     def plant(day: Evidence, data: st.DataObject) -> Evidence:
         more = getattr(day.told, field) + data.draw(st.sampled_from([-1, 1, 2]))
@@ -162,6 +168,7 @@ PLANTS = [
     make_a_piece_too_few,
     lose_an_order_at_the_shop,
     leave_an_order_open,
+    lose_a_sample,
     *(
         pytest.param(tell_otherwise(field), id=f"tell_other_{field}")
         for field in ("orders_in", "jobs", "jobs_completed", "exceptions", "facts")
@@ -189,6 +196,8 @@ def test_a_clean_day_is_clean(day: Evidence) -> None:
         "exceptions": 0,
         "pieces_ordered": 2 * count,
         "pieces_good": 2 * count,
+        "values_published": 5 * count,
+        "tag_gaps_undeclared": 0,
         "broken": [],
     }
 
@@ -336,3 +345,18 @@ def test_a_removed_retained_message_is_no_fault() -> None:
     listener = Listener()
     listener.hear("a/b", b"")
     assert listener.facts() == ()
+
+
+@pytest.mark.parametrize("payload", [b'{"v":1,"boot":1}', b'{"v":1,"seq":1,"values":{}}', b'{"v":1,"boot":1,"gap":3}'])
+def test_a_sample_that_cannot_be_read_is_told(payload: bytes) -> None:
+    listener = Listener()
+    listener.hear("nordform/LUND/a/b/press-1/tags", payload)
+    with pytest.raises(ValueError, match="press-1/tags"):
+        listener.facts()
+
+
+def test_samples_are_counted_by_the_listener_and_are_no_facts() -> None:
+    listener = Listener()
+    listener.hear("nordform/LUND/a/b/press-1/tags", b'{"v":1,"t":1,"boot":1,"seq":1,"values":{"a":1,"b":2}}')
+    assert listener.facts() == ()
+    assert listener.tags() == Tags(values=2)

@@ -19,7 +19,7 @@ from gateway.ledger import decisions, exceptions, machines, views
 from gateway.ledger.database import Ledger, open_ledger
 from gateway.stages.board import Board
 from gateway.stages.intake import Intake, bind, intake, pull_once
-from gateway.stages.plan import planning_stage
+from gateway.stages.plan import Floor, planning_stage
 from gateway.stages.report import report
 from gateway.stages.tend import Machine, tend
 from tests.drivers.fake_machine import FakeMachine
@@ -81,6 +81,8 @@ RANGE = Range(
     ),
     families={"pla-white": Family(name="pla-white", machines=(PRESS,), static_days=5)},
 )
+
+FLOOR = Floor(families=RANGE.families, machines=(PRESS,))
 
 
 @dataclass(kw_only=True)
@@ -146,9 +148,7 @@ class Factory:
         more: dict[str, Any] = {"ledger": self.ledger, "board": self.board, "clock": self.clock, "log": LOG}
         bodies: dict[str, Callable[[], Any]] = {
             "intake": lambda: intake(self.source, self.shop, **more),
-            "plan": lambda: planning_stage(
-                self.ledger, families=RANGE.families, machines=(PRESS,), clock=self.clock, log=LOG
-            ),
+            "plan": lambda: planning_stage(self.ledger, FLOOR, clock=self.clock, log=LOG),
             "tend": lambda: tend(self.machine, self.press, **more),
             "report": lambda: report(SHOP, self.shop, **more),
         }

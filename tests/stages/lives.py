@@ -20,7 +20,7 @@ from gateway.stages.report import report
 from gateway.stages.tend import Visit
 from tests.drivers.fake_machine import FakeMachine
 from tests.shops.fake_shop import FakeShop
-from tests.stages.factory import PRESS, PROFILE, RANGE, SHOP, Factory, TestClock
+from tests.stages.factory import FLOOR, PRESS, PROFILE, SHOP, Factory, TestClock
 
 T = TypeVar("T")
 LOG = structlog.wrap_logger(None, processors=[lambda *_: (_ for _ in ()).throw(structlog.DropEvent)])
@@ -196,11 +196,7 @@ class Life:
 
     async def plan(self) -> None:
         """Plan once."""
-        await _until_rest(
-            planning_stage(
-                self.factory.ledger, families=RANGE.families, machines=(PRESS,), clock=self.place.clock, log=LOG
-            )
-        )
+        await _until_rest(planning_stage(self.factory.ledger, FLOOR, clock=self.place.clock, log=LOG))
 
     async def report(self) -> None:
         """Tell the shop everything there is to tell."""

@@ -193,7 +193,7 @@ async def test_permits_that_are_too_old_when_the_intent_is_on_the_disk_start_not
     async def slow_disk() -> None:
         life.place.clock.advance(PROFILE.timeout_s)
 
-    await life.ledger.write(lambda tx: machines.saw_boot(tx, PRESS, life.place.press.boot))
+    await life.ledger.write(lambda tx: machines.saw(tx, PRESS, boot=life.place.press.boot, mark=None))
     life.place.fuse.at("after a write", slow_disk)
     await life.tend()
     first = await life.ledger.read(lambda tx: row(tx, "SELECT settlement, evidence FROM commands ORDER BY command_id"))

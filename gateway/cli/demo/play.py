@@ -98,6 +98,7 @@ class Play:
                 journal=read_journal(wishes.journal),
                 facts=self._listener.facts(),
                 writes=read_writes(wishes.shop_log),
+                tags=self._listener.tags(),
             )
         )
 

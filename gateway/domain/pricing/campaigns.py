@@ -74,13 +74,20 @@ def _refusal(inputs: RunInputs, schedule: Schedule, price: PriceDecision, depth:
 
 
 def _condition(schedule: Schedule, price: PriceDecision, promise: Promise, depth: float) -> tuple[bool, Reason]:
-    """Decide by the family's policy: near enough in time, or a visitor worth more than his click."""
+    """Decide by the family's policy: near enough in time, or a visitor worth more than his click.
+
+    `countdown` keeps the hours of the week for the last hours before the start: the lead is shortest then, so
+    the same click sells more, and what the campaign sells has no buyer without it.
+    """
     rules = schedule.inputs.rules
     if rules.policy is Policy.DISTANCE:
         hours, below = schedule.hours_left, rules.distance.campaign_below_h
         if hours >= below:
             return False, _reason("campaign_far", hours=hours, below=below)
         return True, _reason("campaign_near", hours=hours, left=schedule.places_left)
+    kept = rules.campaign.max_hours_week - schedule.inputs.seen.campaign.hours_week
+    if schedule.hours_left > kept:
+        return False, _reason("campaign_later", hours=schedule.hours_left, kept=kept)
     worth = visitor_worth_minor(
         schedule,
         price_minor=price.price_minor * (1 - depth),

@@ -6,6 +6,7 @@ from typing import Final
 
 HOURS_DAY: Final = 24.0
 RARE_FAILURES: Final = 0.3
+_NEARLY_NOTHING: Final = 1e-9
 _SURE: Final = NormalDist()
 
 
@@ -63,10 +64,10 @@ def place_value(
     variance orders * E[size^2]; its normal approximation is taken with continuity correction.
     """
     mean = units_day * max(0.0, hours) / HOURS_DAY
-    if mean <= 0:
+    sd = math.sqrt(mean / order_units * (order_units**2 + order_sd**2))
+    if sd < _NEARLY_NOTHING:
         return 0.0
-    variance = mean / order_units * (order_units**2 + order_sd**2)
-    below = (max(0.0, free_places) + 0.5 - mean) / math.sqrt(variance)
+    below = (max(0.0, free_places) + 0.5 - mean) / sd
     return share * 0.5 * math.erfc(below / math.sqrt(2))
 
 

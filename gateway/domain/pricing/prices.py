@@ -162,7 +162,7 @@ def _banded(rail: _Rail, rules: PriceRules, *, floor: int) -> _Rail:
         rail = _Rail(minor=rail.minor, reasons=(*rail.reasons, told))
     rail = rail.moved(max(rail.minor, floor), "price_floor", floor_minor=floor)
     low, high = _limits(rules, rules.hard)
-    banded = max(floor, min(max(rail.minor, low), max(high, floor)))
+    banded = min(max(rail.minor, low), max(high, floor))
     return rail.moved(banded, "hard_band", wanted_minor=rail.minor, low=rules.hard[0], high=rules.hard[1])
 
 

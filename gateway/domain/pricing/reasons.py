@@ -149,6 +149,10 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "{hours:.1f} h to the latest start; the campaign opens below {below:.1f} h.",
         "{hours:.1f} h till senaste start; kampanjen öppnar under {below:.1f} h.",
     ),
+    "campaign_later": (
+        "{hours:.1f} h to the latest start; the campaign's {kept:.1f} h are kept for the last ones before it.",
+        "{hours:.1f} h till senaste start; kampanjens {kept:.1f} h sparas till de sista före den.",
+    ),
     "campaign_near": (
         "{hours:.1f} h to the latest start and {left} free places: the machine has to start anyway.",
         "{hours:.1f} h till senaste start och {left} lediga platser: maskinen måste ändå starta.",

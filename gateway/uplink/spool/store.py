@@ -317,8 +317,9 @@ class Store:
         if len(raw) % _RANGE.size != 4 or crc32(raw[4:]) != int.from_bytes(raw[:4], "little"):  # noqa: PLR2004
             return 0
         ranges = list(_RANGE.iter_unpack(raw[4:]))
-        ends = [segment.header.first for segment in self._segments[1:]] + [1 << 64]
-        for segment, end in zip(list(self._segments), ends, strict=True):
+        known = list(self._segments)
+        for place, segment in enumerate(known, start=1):
+            end = known[place].header.first if place < len(known) else 1 << 64
             inside = [(low, high) for low, high in ranges if low < end and high >= segment.header.first]
             if not inside:
                 continue

@@ -9,7 +9,8 @@ import pytest
 from gateway.domain.pricing import CampaignKind, CampaignRules, CampaignSeen, FamilyRules, Mode, Policy, Release, Source
 from tests.domain.pricing.cases import DISTANCE, HOUSE, START, codes, orders, planned
 
-SOME: dict[str, Any] = {"orders": orders(20, promise=START + timedelta(hours=40))}
+SOME: dict[str, Any] = {"orders": orders(20, promise=START + timedelta(hours=10))}
+FAR: dict[str, Any] = {"orders": orders(20, promise=START + timedelta(hours=40))}
 # A visitor is worth 0.1 * (9000 - 3700 - bid), some 530; a click costs 200, times 1.5.
 
 
@@ -36,6 +37,13 @@ def test_a_visitor_is_worth_less_when_the_audience_was_just_asked() -> None:
     assert planned(HOUSE, **SOME, campaign=CampaignSeen(hours_week=18, freshness=1.0)).campaign.open
 
 
+def test_a_campaign_opens_when_the_rest_of_the_run_is_as_long_as_its_hours() -> None:
+    late = START + timedelta(hours=40 - 24)
+    assert not planned(HOUSE, START + timedelta(hours=9), **FAR).campaign.open
+    assert planned(HOUSE, late, **FAR).campaign.open
+    assert not planned(HOUSE, late, **FAR, campaign=CampaignSeen(hours_week=20, freshness=1.0)).campaign.open
+
+
 def test_an_open_campaign_does_not_flicker() -> None:
     edge = with_campaign(cost_per_click_minor=360)
     assert not planned(edge, **SOME).campaign.open
@@ -46,7 +54,7 @@ def test_an_open_campaign_does_not_flicker() -> None:
     ("rules", "seen", "code"),
     [
         (HOUSE, {"orders": ()}, "campaign_empty"),
-        (HOUSE, {"orders": orders(120, promise=START + timedelta(hours=40))}, "campaign_full"),
+        (HOUSE, {"orders": orders(120, promise=START + timedelta(hours=10))}, "campaign_full"),
         (HOUSE, {"orders": orders(5, promise=START)}, "campaign_starting"),
         (HOUSE, SOME | {"held": "no moulds"}, "campaign_starting"),
         (HOUSE, SOME | {"frozen": True}, "campaign_frozen"),
@@ -56,7 +64,8 @@ def test_an_open_campaign_does_not_flicker() -> None:
         (replace(HOUSE, policy=Policy.STATIC), SOME, "campaign_off"),
         (HOUSE, SOME | {"campaign": CampaignSeen(hours_week=24)}, "campaign_hours_used"),
         (with_campaign(kind=CampaignKind.REDUCTION, depth=0.6), SOME, "campaign_below_floor"),
-        (DISTANCE, SOME, "campaign_far"),
+        (DISTANCE, FAR, "campaign_far"),
+        (HOUSE, FAR, "campaign_later"),
         (replace(HOUSE, run=replace(HOUSE.run, release=Release.AT_ONCE)), SOME, "campaign_starting"),
     ],
 )

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.pricing import Mode, Policy, PriceMove, Published, Reservation, Source
+from gateway.domain.pricing import Distance, Mode, Policy, PriceMove, Published, Reservation, Source
 from tests.domain.pricing.cases import DISTANCE, HOUSE, START, codes, orders, planned
 
 STATIC = replace(HOUSE, policy=Policy.STATIC)
 FAR = planned(HOUSE).promise.at
-LOUD = replace(  # a set-up so dear that a full run moves the price by more than the hard band
-    HOUSE, costs=replace(HOUSE.costs, setup_minor=1_000_000), price=replace(HOUSE.price, max_per_day=1.0)
-)
-FULL_EARLY: dict[str, Any] = {"orders": orders(110, promise=planned(LOUD).promise.at)}
+# A set-up so dear that the value of a place moves the price as far as the policy lets it.
+SCARCE = replace(HOUSE, costs=replace(HOUSE.costs, setup_minor=1_000_000))
+EARLY: dict[str, Any] = {"orders": orders(110, promise=planned(SCARCE).promise.at)}
+# A policy that asks for half as much again, to run into every guard rail.
+LOUD = replace(HOUSE, policy=Policy.DISTANCE, distance=Distance(far=1.5), price=replace(HOUSE.price, max_per_day=1.0))
 HOUR = timedelta(hours=1)
 
 
@@ -29,7 +30,7 @@ def moved(*factors: float, every: timedelta = HOUR) -> Published:
 
 
 def test_static_keeps_the_list_price() -> None:
-    assert planned(STATIC, **FULL_EARLY).price.price_minor == 9000
+    assert planned(STATIC, **EARLY).price.price_minor == 9000
 
 
 def test_distance_goes_from_far_to_near_with_fill_and_time() -> None:
@@ -40,22 +41,41 @@ def test_distance_goes_from_far_to_near_with_fill_and_time() -> None:
 
 
 def test_countdown_is_dearer_ahead_of_plan_and_cheaper_behind() -> None:
-    ahead = planned(LOUD, **FULL_EARLY)
-    assert ahead.price.wanted_factor > 1.04
+    ahead = planned(SCARCE, **EARLY)
+    assert ahead.price.wanted_factor == 1.04
     assert "ahead_of_plan" in codes(ahead)
     late = START + timedelta(hours=60)
-    behind = planned(LOUD, late, orders=orders(20, promise=late + timedelta(hours=40)))
+    behind = planned(SCARCE, late, orders=orders(20, promise=late + timedelta(hours=40)))
     assert behind.price.wanted_factor < 1
     assert "behind_plan" in codes(behind)
 
 
+def test_countdown_moves_by_the_value_of_the_places() -> None:
+    dear = replace(HOUSE, costs=replace(HOUSE.costs, setup_minor=30_000), run=replace(HOUSE.run, window_h=106.0))
+    now = START + timedelta(hours=50)
+    result = planned(dear, now, orders=orders(75, promise=planned(dear).promise.at))
+    share = 30_000 / 120
+    value = result.cost.bid_minor / share  # the chance that the places run out: sure by now
+    assert value > 0.9
+    assert 1 < result.price.wanted_factor < 1 + 0.9 * share / 9000
+
+
+def test_countdown_keeps_the_last_move_of_a_day_for_the_way_back() -> None:
+    resting = planned(SCARCE, **EARLY, published=moved(1.04, 1.0))
+    assert resting.price.wanted_factor == 1.0
+    assert "price_rests" in codes(resting)
+    home = planned(SCARCE, published=moved(1.0, 1.04))
+    assert home.price.price_minor == 9000
+
+
 def test_a_reserved_place_is_as_scarce_as_a_sold_one() -> None:
-    some = orders(60, promise=planned(LOUD).promise.at)
-    quote = Reservation(units=50, promise=planned(LOUD).promise.at, valid_until=START + HOUR)
-    expired = replace(quote, valid_until=START)
-    price = planned(LOUD, orders=some, reserved=(quote,)).price.wanted_factor
-    assert price > planned(LOUD, orders=some, reserved=(expired,)).price.wanted_factor
-    assert price == planned(LOUD, **FULL_EARLY).price.wanted_factor
+    family = replace(HOUSE, costs=replace(HOUSE.costs, setup_minor=30_000), run=replace(HOUSE.run, window_h=48.0))
+    promise = planned(family).promise.at
+    quote = Reservation(units=45, promise=promise, valid_until=START + HOUR)
+    some = orders(30, promise=promise)
+    factor = planned(family, orders=some, reserved=(quote,)).price.wanted_factor
+    assert factor > planned(family, orders=some, reserved=(replace(quote, valid_until=START),)).price.wanted_factor
+    assert factor == planned(family, orders=orders(75, promise=promise)).price.wanted_factor
 
 
 def test_the_floor_wins_over_the_list_price_and_is_told() -> None:
@@ -76,53 +96,53 @@ def test_prices_keep_the_ending_of_the_list_price() -> None:
 
 
 def test_the_hard_band_bounds_what_is_proposed_and_the_auto_band_what_is_done() -> None:
-    result = planned(LOUD, **FULL_EARLY)
-    assert result.price.wanted_factor > 1.2
+    result = planned(LOUD)
+    assert result.price.wanted_factor == 1.5
     assert result.price.price_minor == 9900
     assert result.price.proposed_minor == 10800
     assert {"hard_band", "auto_band"} <= codes(result)
 
 
 def test_an_approved_price_outside_the_auto_band_may_stand() -> None:
-    result = planned(LOUD, **FULL_EARLY, published=Published(price_minor=10800))
+    result = planned(LOUD, published=Published(price_minor=10800))
     assert result.price.price_minor == 10800
     assert result.price.proposed_minor is None
 
 
 def test_a_day_changes_the_price_by_no_more_than_its_share() -> None:
     slow = replace(LOUD, price=replace(LOUD.price, max_per_day=0.08))
-    result = planned(slow, **FULL_EARLY)
+    result = planned(slow)
     assert result.price.price_minor == 9720
     assert "change_limit" in codes(result)
-    again = planned(slow, **FULL_EARLY, published=moved(1.0, 1.08))
+    again = planned(slow, published=moved(1.0, 1.08))
     assert again.price.price_minor == 9720
     narrow = replace(LOUD, price=replace(LOUD.price, max_per_day=0.05))
-    assert planned(narrow, **FULL_EARLY, published=moved(1.0, 1.05)).price.price_minor == 9450
+    assert planned(narrow, published=moved(1.0, 1.05)).price.price_minor == 9450
     yesterday = moved(1.0, 1.05, every=timedelta(hours=24))
-    assert planned(narrow, **FULL_EARLY, published=yesterday).price.price_minor == 9900
+    assert planned(narrow, published=yesterday).price.price_minor == 9900
 
 
 def test_an_hour_may_have_a_limit_of_its_own() -> None:
     slow = replace(LOUD, price=replace(LOUD.price, max_per_hour=0.05))
-    assert planned(slow, **FULL_EARLY).price.price_minor == 9450
-    assert planned(slow, **FULL_EARLY, published=moved(1.0, 1.05)).price.price_minor == 9900
+    assert planned(slow).price.price_minor == 9450
+    assert planned(slow, published=moved(1.0, 1.05)).price.price_minor == 9900
 
 
 def test_no_more_moves_than_allowed_within_24_hours() -> None:
-    result = planned(LOUD, **FULL_EARLY, published=moved(1.0, 1.05, 1.0))
+    result = planned(LOUD, published=moved(1.0, 1.05, 1.0))
     assert result.price.price_minor == 9000
     assert result.price.moves == 2
     assert "moves_used" in codes(result)
 
 
 def test_a_small_change_is_no_move() -> None:
-    result = planned(LOUD, **FULL_EARLY, published=Published(price_minor=9600))
+    result = planned(LOUD, published=Published(price_minor=9600))
     assert result.price.price_minor == 9600
     assert "deadband" in codes(result)
 
 
 def test_advice_changes_nothing_and_proposes() -> None:
-    result = planned(LOUD, **FULL_EARLY, mode=Mode.ADVISE)
+    result = planned(LOUD, mode=Mode.ADVISE)
     assert result.price.price_minor == 9000
     assert result.price.proposed_minor == 10800
     assert "price_advised" in codes(result)
@@ -130,7 +150,7 @@ def test_advice_changes_nothing_and_proposes() -> None:
 
 def test_switched_off_and_frozen_leave_the_price_as_it_stands() -> None:
     for seen, code in (({"mode": Mode.OFF}, "price_off"), ({"frozen": True}, "price_frozen")):
-        result = planned(LOUD, **FULL_EARLY, published=Published(price_minor=9400), **seen)
+        result = planned(LOUD, published=Published(price_minor=9400), **seen)
         assert result.price.price_minor == 9400
         assert result.price.proposed_minor is None
         assert code in codes(result)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from gateway.domain.calendars import parse_calendar
 from gateway.domain.pricing import (
     Basis,
     Capacity,
@@ -96,12 +95,13 @@ def test_without_a_cutoff_goods_leave_when_ready_and_never_arrive_on_a_day_off()
 
 
 def test_a_window_takes_the_departure_that_is_nearer_to_it() -> None:
-    hours = {"always": parse_calendar("always", zone=STOCKHOLM)}
-    family = replace(SURE, calendar=hours["always"], shipping=Shipping(cutoff=time(14, 0)))
+    family = replace(SURE, shipping=Shipping(cutoff=time(14, 0)))
     short = planned(replace(family, run=replace(family.run, window_h=25.0)), local(2026, 5, 4, 9, 0))
     assert short.promise.at == local(2026, 5, 5, 14, 0)  # 24 h instead of 48 h of collecting
     longer = planned(replace(family, run=replace(family.run, window_h=40.0)), local(2026, 5, 4, 9, 0))
     assert longer.promise.at == local(2026, 5, 6, 14, 0)
+    busy = planned(replace(family, run=replace(family.run, window_h=25.0)), local(2026, 5, 4, 9, 0), free_h=26)
+    assert busy.promise.at == local(2026, 5, 6, 14, 0)  # the machine is not free for the sooner one
 
 
 def test_who_does_not_fit_is_promised_the_next_run() -> None:

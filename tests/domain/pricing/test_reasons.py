@@ -25,6 +25,15 @@ def test_every_code_that_is_given_has_a_text_and_every_text_is_given() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     assert set(TEXTS) - strings == set()
+    given = {
+        node.args[0].value
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"_reason", "_promise"}
+        if node.args and isinstance(node.args[0], ast.Constant)
+    }
+    assert len(given) > 30
+    assert given - set(TEXTS) == set()
 
 
 @settings(max_examples=80, deadline=None)
