@@ -1,6 +1,7 @@
 """Which driver speaks to which kind of machine."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from drivers.link import Links
 from drivers.mailbox_command import map_faults
 from drivers.modbus.address import parse_address
 from drivers.profile import Profile
+from drivers.station.session import Station
 
 Opener = Callable[[str, str, Profile, Security, MonotonicClock, Links], Driver]
 STATION: Final = ("station", "tickets")  # a person: its driver needs a folder and no address
@@ -53,6 +55,11 @@ def profile_faults(profile: Profile) -> tuple[str, ...]:
     """List why no driver can work by a profile, each as `key.of.the.profile: what is wrong`."""
     check = _PROFILES.get((profile.protocol, profile.dialect))
     return check(profile) if check is not None else ()
+
+
+def open_station(*, name: str, path: Path, now: Callable[[], datetime]) -> Station:
+    """Give a station: the driver of a place where a person works, with its tickets in this file."""
+    return Station(name=name, path=path, now=now)
 
 
 def own_certificate(directory: Path, application_uri: str) -> tuple[Path, Path]:

@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 import structlog
 
 from drivers.base import Driver, Security
-from drivers.catalog import open_driver, own_certificate
+from drivers.catalog import open_driver, open_station, own_certificate
+from drivers.link import Links
 from drivers.profile import Profile, Recipe
 from gateway import __version__, sdnotify
 from gateway.api.app import create_app
@@ -23,10 +24,12 @@ from gateway.api.serve import control_socket, serve
 from gateway.clock import SystemClock
 from gateway.domain.intake import Catalogue, DueRule
 from gateway.domain.machines import Level
+from gateway.domain.pricing import FamilyRules, Release
 from gateway.ledger import exceptions, machines
 from gateway.ledger.database import Ledger, Tx, open_ledger
 from gateway.ledger.facts import milliseconds
 from gateway.settings import Settings
+from gateway.settings.build_rules import to_family_rules
 from gateway.settings.models import MachineSettings, SecuritySettings, ShopSettings
 from gateway.shops.access import ShopAccess
 from gateway.shops.base import Shop
@@ -45,6 +48,8 @@ from gateway.uplink.samples import Encoder
 from gateway.uplink.spool import Limits, Policy, Spool, open_spool
 from gateway.uplink.topics import Topics
 
+STATION = "station"  # the protocol of a place where a person works
+UNKNOWN_PRICE_MINOR = 1_000_000_00  # stands in for a list price nobody has told: no break-even holds a release back
 PULSE_S = 5.0  # how often progress is proven and health is published
 
 
@@ -102,12 +107,20 @@ class _House:
         self._ledger, self._board, self._clock, self._log = ledger, board, clock, log
         self._range = settings.range()
         self._profiles = {name: settings.profile(name) for name in settings.machines}
+        self._links = Links()
+        self._stations = {
+            name: open_station(name=name, path=state_dir / "stations" / f"{name}.jsonl", now=clock.now)
+            for name, profile in self._profiles.items()
+            if profile.protocol == STATION
+        }
         self._gateway_id = (settings.mqtt.client_id if settings.mqtt else None) or f"kvot-{settings.site.id}"
 
     def desk(self) -> Desk:
         """Give what the API asks and does."""
         places = {
-            name: Place(endpoint=machine.url, profile=machine.profile, configured=Level(machine.control))
+            name: Place(
+                endpoint=machine.url or f"station:{name}", profile=machine.profile, configured=Level(machine.control)
+            )
             for name, machine in self._settings.machines.items()
         }
         return Desk(
@@ -209,7 +222,23 @@ class _House:
             await self._clock.sleep(min(PULSE_S, sdnotify.watchdog_interval_s() or PULSE_S))
 
     def _floor(self) -> Floor:
-        return Floor(families=self._range.families, machines=tuple(self._settings.machines))
+        collecting = {
+            name for name, family in self._range.families.items() if family.run.release is not Release.AT_ONCE
+        }
+        return Floor(
+            families=self._range.families,
+            machines=tuple(self._settings.machines),
+            rules={name: self._rules(name) for name in collecting},
+            by_hand=frozenset(self._stations),
+        )
+
+    def _rules(self, family: str) -> FamilyRules:
+        """Give the rules of a family; a list price that the shop has yet to tell decides about no release."""
+        profiles = {machine.profile: self._profiles[name] for name, machine in self._settings.machines.items()}
+        try:
+            return to_family_rules(self._settings, profiles, family)
+        except ValueError:
+            return to_family_rules(self._settings, profiles, family, list_minor=UNKNOWN_PRICE_MINOR)
 
     def _intake(self, name: str, shop: ShopSettings) -> Intake:
         return Intake(
@@ -244,17 +273,22 @@ class _House:
         profile = self._profiles[name]
         return Machine(
             name=name,
-            endpoint=machine.url,
+            endpoint=machine.url or f"station:{name}",
             profile=profile,
             profile_hash=fingerprint(profile),
             configured=Level(machine.control),
             pieces_per_cycle={family.name: family.pieces_per_cycle for family in self._range.families.values()},
+            by_hand=name in self._stations,
         )
 
     def _driver(self, name: str, machine: MachineSettings) -> Driver:
+        if name in self._stations:
+            return self._stations[name]
+        assert machine.url is not None
         return open_driver(
             name=name,
             url=machine.url,
+            links=self._links,
             profile=self._profiles[name],
             security=self._security(machine.security),
             monotonic=self._clock.monotonic,

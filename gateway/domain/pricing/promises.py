@@ -65,7 +65,7 @@ def promise_for(schedule: Schedule, units: int) -> Promise:
     if units > schedule.inputs.rules.run.places:
         schedule = lay_out(schedule.inputs, schedule.figures, moment(schedule.now), more_units=units)
     fits = min(units, schedule.places_left)
-    found = _open_run(schedule, units) if fits == units else _next_run(schedule, units - fits, split=fits > 0)
+    found = _open_run(schedule, units) if fits == units else _next_run(schedule, units - fits, fits=fits)
     arrival, basis = _bounded(schedule, found)
     return _promise(schedule, units, found=found, arrival=arrival, basis=basis)
 
@@ -88,16 +88,16 @@ def _open_run(schedule: Schedule, units: int) -> _Found:
     return _Found(which=Which.OPEN, basis=basis, arrival=arrival, soonest=min(soonest, arrival), start=start)
 
 
-def _next_run(schedule: Schedule, units: int, *, split: bool) -> _Found:
-    """Promise in the run after the open one, which starts now when this order fills it."""
+def _next_run(schedule: Schedule, units: int, *, fits: int) -> _Found:
+    """Promise in the run after the open one, which starts now when what fits of this order fills it."""
     rules, figures = schedule.inputs.rules, schedule.figures
     begins = max(schedule.now, schedule.free_sure)
-    if not split and schedule.fill < rules.run.places:  # filled by quotes, which do not start it
+    if schedule.fill + fits < rules.run.places:  # quotes hold the rest, and they do not start it
         begins = max(begins, schedule.planned_start)
     over = schedule.axis.add(begins, figures.run_h(rules.run.places) + figures.z * figures.sd_h(rules.run.places))
     start = max(over, schedule.now + figures.window_h * HOUR_S)
     arrival = schedule.way.arrival(schedule.axis.add(start, figures.need_h(units) + _more_setups_h(schedule, units)))
-    which = Which.SPLIT if split else Which.NEXT
+    which = Which.SPLIT if fits else Which.NEXT
     return _Found(which=which, basis=Basis.NEXT_RUN, arrival=arrival, soonest=arrival, start=start)
 
 

@@ -116,6 +116,18 @@ def test_who_does_not_fit_is_promised_the_next_run() -> None:
     assert nearly.promise_for(2000).at > nearly.promise_for(200).at > nearly.promise_for(21).at
 
 
+def test_places_held_by_quotes_do_not_start_the_run_that_comes_before() -> None:
+    promise = planned(WINDOW).promise.at
+    quote = Reservation(units=60, promise=promise, valid_until=START + timedelta(minutes=15))
+    sold = planned(WINDOW, orders=orders(120, promise=promise)).promise
+    quoted = planned(WINDOW, orders=orders(60, promise=promise), reserved=(quote,)).promise
+    assert quoted.which is sold.which is Which.NEXT
+    assert quoted.at > sold.at
+    split = planned(WINDOW, orders=orders(50, promise=promise), reserved=(quote,)).promise_for(11)
+    assert split.which is Which.SPLIT
+    assert split.at > sold.at
+
+
 def test_who_fills_the_run_starts_it_and_is_promised_accordingly() -> None:
     run = orders(119, promise=planned(WINDOW).promise_for(119).at)
     promise = planned(WINDOW, orders=run).promise
