@@ -24,10 +24,19 @@ TEXTS = (
     "'Fika'",
 )
 TRAYS = ("TRAY-12", "TRAY-12-W", "TRAY-12-B")
+PLATES = ("PLATE-W-1", "PLATE-W-1", "PLATE-B-1")
+PLATE, SET = 0.35, 0.1  # shares of the lines, where the whole range is for sale
 MUGS = ("MUG-BLUE", "MUG-RED")
 INVOICE, FREIGHT, GIFT, MUG, NESTED, ONLY_STOCK = 0.12, 0.4, 0.12, 0.2, 0.3, 0.05
 LAST_MOMENT = 0.97  # of the time they have: the last order is seen before the hour is over
 SAME_SECOND = 3  # the order that is placed in the same second as the one before it
+
+
+class Wares(StrEnum):
+    """What customers buy of what the factory makes: trays alone, or its whole range."""
+
+    TRAYS = "trays"
+    ALL = "all"
 
 
 class Why(StrEnum):
@@ -52,7 +61,9 @@ class Visit:
     freight: str | None
 
 
-def plan(*, seed: int, orders: int, unpaid: int, trouble: bool, within: timedelta) -> tuple[Visit, ...]:
+def plan(
+    *, seed: int, orders: int, unpaid: int, trouble: bool, within: timedelta, wares: Wares = Wares.TRAYS
+) -> tuple[Visit, ...]:
     """Decide all visits, in the order of their time; the same arguments always give the same visits.
 
     `orders` of them are paid (or put on an invoice); unpaid and troubled ones come on top.
@@ -60,7 +71,7 @@ def plan(*, seed: int, orders: int, unpaid: int, trouble: bool, within: timedelt
     dice = random.Random(seed)  # noqa: S311  customers are no secret
     whys = [Why.PAID] * orders + [Why.UNPAID] * unpaid
     dice.shuffle(whys)
-    visits = [_visit(dice, why, customer) for customer, why in enumerate(whys, start=1)]
+    visits = [_visit(dice, why, customer, wares) for customer, why in enumerate(whys, start=1)]
     if trouble:
         unknown = Wanted(sku="LAMP-9")
         too_wide = Wanted(sku="TRAY-12", options={"width_mm": "9999", "engraving": "För bred"})
@@ -78,8 +89,8 @@ def _moments(dice: random.Random, count: int, within: timedelta) -> Sequence[tim
     return [timedelta(seconds=moment) for moment in moments]
 
 
-def _visit(dice: random.Random, why: Why, customer: int) -> Visit:
-    lines = _basket(dice)
+def _visit(dice: random.Random, why: Why, customer: int, wares: Wares) -> Visit:
+    lines = _basket(dice, wares)
     freight = "49.00" if any(not line.sku.startswith("GIFT-") for line in lines) and dice.random() < FREIGHT else None
     visit = replace(_paid_by_card(why, customer, lines), freight=freight)
     invoice = dice.random() < INVOICE
@@ -90,15 +101,26 @@ def _visit(dice: random.Random, why: Why, customer: int) -> Visit:
     return visit
 
 
-def _basket(dice: random.Random) -> tuple[Wanted, ...]:
+def _basket(dice: random.Random, wares: Wares) -> tuple[Wanted, ...]:
     if dice.random() < ONLY_STOCK:
         return (Wanted(sku=dice.choice(("GIFT-500", *MUGS))),)
-    lines = [_tray(dice) for _ in range(dice.choice((1, 1, 1, 2)))]
+    lines = [_made(dice, wares) for _ in range(dice.choice((1, 1, 1, 2)))]
     if dice.random() < GIFT:
         lines.append(Wanted(sku="GIFT-500"))
     if dice.random() < MUG:
         lines.append(Wanted(sku=dice.choice(MUGS), quantity=dice.randint(1, 4)))
     return tuple(lines)
+
+
+def _made(dice: random.Random, wares: Wares) -> Wanted:
+    """Give a line of something that is made to order or in runs."""
+    if wares is Wares.ALL:
+        share = dice.random()
+        if share < PLATE:
+            return Wanted(sku=dice.choice(PLATES), quantity=dice.choice((1, 1, 2)))
+        if share < PLATE + SET:
+            return Wanted(sku="SET-12", quantity=dice.choice((1, 2)))
+    return _tray(dice)
 
 
 def _tray(dice: random.Random) -> Wanted:

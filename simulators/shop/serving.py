@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import uvicorn
 
 from simulators.shop.app import Web
-from simulators.shop.customers import Why, plan
+from simulators.shop.customers import Wares, Why, plan
 from simulators.shop.faults import Faults
 from simulators.shop.oauth import Gate
 from simulators.shop.render import Renderer
@@ -186,6 +186,7 @@ def _shop(settings: ShopSimulation, port: int) -> tuple[RunningShop, Web]:
             unpaid=settings.unpaid,
             trouble=settings.with_trouble,
             within=settings.within,
+            wares=settings.wares,
         ),
         now=now,
         opens_at=None if settings.waiting else now,
@@ -220,6 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--orders", type=int, default=known.orders, help="paid orders the customers place")
     add("--unpaid", type=int, default=known.unpaid, help="orders on top that are never paid")
     add("--within-min", type=float, default=60.0, help="business minutes in which they are placed")
+    add("--wares", type=Wares, choices=list(Wares), default=known.wares, help="trays alone, or the whole range")
     add("--with-trouble", action="store_true", help="add an unknown article and a bad width")
     add("--seed", type=int, default=known.seed)
     add("--waiting", action="store_true", help="customers begin at POST /_simulator/customers")

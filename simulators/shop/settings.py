@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
+from simulators.shop.customers import Wares
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShopSimulation:
@@ -20,6 +22,7 @@ class ShopSimulation:
     unpaid: int = 3
     within: timedelta = timedelta(minutes=60)
     with_trouble: bool = False
+    wares: Wares = Wares.TRAYS
     seed: int = 1
     waiting: bool = False
     speed: float = 1.0

@@ -195,3 +195,13 @@ def test_a_price_below_cost_is_said_to_earn_nothing(tmp_path: Path) -> None:
         if "cure-black:" in line
     )
     assert "no number of units earns the set-up: a piece costs more than its price without tax" in line
+
+
+def test_a_shop_in_another_currency_is_told_that_it_gets_no_prices(tmp_path: Path) -> None:
+    other = (
+        "  abroad: {type: woocommerce, url: 'https://b.example', key: !secret a, secret: !secret b, currency: EUR}\n"
+    )
+    warnings = good(tmp_path, changed("products:\n", f"{other}products:\n", FULL)).warnings
+    assert [warning.text for warning in warnings if warning.path == "shops.abroad.currency"] == [
+        "families are priced in SEK: this shop gets promises from them, but no prices"
+    ]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from drivers.profile import MailboxMap, MailboxRecipe, WordOrder
-from tests.settings.site import FACTORY, FULL, changed, faults, good
+from tests.settings.site import FACTORY, FULL, PROFILE, changed, faults, good
 
 OVEN = (Path(__file__).parents[2] / "config" / "machines" / "modbus-mailbox.yaml").read_text(encoding="utf-8")
 STATION = (Path(__file__).parents[2] / "config" / "machines" / "station.yaml").read_text(encoding="utf-8")
@@ -181,3 +181,17 @@ def test_a_machine_over_opcua_must_still_say_how_it_is_protected(tmp_path: Path)
     assert PRESS_LINES.strip() == "url: opc.tcp://127.0.0.1:4840"
     (found,) = faults(tmp_path, changed("    security: none\n", "", FACTORY))
     assert found.startswith("kvot.yaml:28:3: machines.press-1.security: missing; give {server_fingerprint")
+
+
+def test_a_type_inside_the_configuration_is_checked_like_a_file(tmp_path: Path) -> None:
+    inline = f"profiles:\n  press:\n{''.join(f'    {line}\n' for line in OVEN.replace('poll_s: 0.5 ', 'poll_s: 4 ').splitlines())}"
+    (found,) = faults(tmp_path, oven("modbus://127.0.0.1") + inline)
+    assert "profiles.press.poll_s: at most 3: the PLC starts nothing" in found
+
+
+def test_the_machines_of_a_family_make_the_same_version_of_a_recipe(tmp_path: Path) -> None:
+    text = changed("machines: [press-1]", "machines: [press-1, press-2]", FACTORY)
+    second = "  press-2: {profile: isa95-press, url: 'opc.tcp://127.0.0.1:4841', area: a, line: l, security: none}\n"
+    good(tmp_path, text + second)
+    (found,) = faults(tmp_path, text + second, profile=changed('version: "1"', 'version: "2"', PROFILE))
+    assert "TRAY-12.recipe: recipe 'tray' has different versions: 2 on press-1, 1 on press-2" in found

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.cli.demo.scene import KEY, SECRET, Scene, Wishes, scene
 from simulators.witness import (
     FINISHED,
+    Entry,
     Evidence,
     Listener,
     Told,
@@ -95,7 +96,7 @@ class Play:
                 exceptions_wanted=TROUBLE if wishes.trouble else 0,
                 told=told,
                 orders=tuple(order for order in orders if not (wishes.trouble and order.state == "quarantined")),
-                journal=read_journal(wishes.journal),
+                journal=self._journal(),
                 facts=self._listener.facts(),
                 writes=read_writes(wishes.shop_log),
                 tags=self._listener.tags(),
@@ -110,12 +111,16 @@ class Play:
         await self._stage.kill_gateway()
         self._note = f"gateway killed after {placed} orders, in the middle of a job"
 
+    def _journal(self) -> tuple[Entry, ...]:
+        """Read what really moved, from every machine's own record."""
+        return tuple(entry for path in self._wishes.journals for entry in read_journal(path))
+
     def _starts(self) -> int:
-        return sum(entry.event == "start" for entry in read_journal(self._wishes.journal))
+        return sum(entry.event == "start" for entry in self._journal())
 
     def _under_way(self) -> bool:
         """Say whether the press has a started, unfinished job by its own journal."""
-        last = {entry.job: entry.event for entry in read_journal(self._wishes.journal)}
+        last = {(entry.machine, entry.job): entry.event for entry in self._journal()}
         return any(event in {"start", "resume"} for event in last.values())
 
     def _over(self, status: dict[str, Any], placed: int) -> bool:

@@ -18,7 +18,7 @@ from gateway.cli.demo.children import Child, running
 from gateway.uplink.broker import local_broker
 
 KEY, SECRET = "ck_demo", "cs_demo"
-MACHINE = "press-1"
+PRESS, OVEN, STATION = "press-1", "oven-1", "packing"
 UP_S = 60.0
 
 
@@ -35,6 +35,7 @@ class Wishes:
     config: Path
     gateway: Sequence[str] = (sys.executable, "-m", "gateway")  # a test may put another build here
     press: Sequence[str] = ()  # more arguments for the press
+    whole: bool = False  # the whole factory: oven, station and runs beside the press
     grace_s: float = 60.0  # beyond the customers' time, before the verdict is taken as it is
     epoch: datetime  # when the demo's business time begins, in both times
 
@@ -44,9 +45,18 @@ class Wishes:
         return None if self.kill_at is None else max(1, math.ceil(self.kill_at * self.orders))
 
     @property
-    def journal(self) -> Path:
-        """Give the press's own record of what really moved."""
-        return self.directory / f"{MACHINE}.journal"
+    def machines(self) -> tuple[str, ...]:
+        """Give the machines that are handed to Kvot at the start."""
+        return (PRESS, OVEN) if self.whole else (PRESS,)
+
+    @property
+    def journals(self) -> tuple[Path, ...]:
+        """Give the machines' own records of what really moved; the person at the station keeps one too."""
+        return tuple(self.journal(name) for name in (*self.machines, *((STATION,) if self.whole else ())))
+
+    def journal(self, machine: str) -> Path:
+        """Give one machine's own record."""
+        return self.directory / f"{machine}.journal"
 
     @property
     def shop_log(self) -> Path:
@@ -75,7 +85,8 @@ class Scene:
     async def open(self) -> None:
         """Wait for the gateway, hand the machine over in the caller's name, and let customers in."""
         await self._until_up()
-        await self.ask("POST", f"/api/v1/machines/{MACHINE}/arm", json={"level": "start"})
+        for machine in self.wishes.machines:
+            await self.ask("POST", f"/api/v1/machines/{machine}/arm", json={"level": "start"})
         await self._shop("POST", "customers", running=True)
 
     async def kill_gateway(self) -> None:
@@ -116,7 +127,8 @@ class Scene:
                 self.check()
                 status = await self.status()
                 links = {} if status is None else {name: link["state"] for name, link in status["links"].items()}
-                if all(links.get(name) == "up" for name in ("mqtt", "shop:webshop", f"machine:{MACHINE}")):
+                machines = (f"machine:{name}" for name in self.wishes.machines)
+                if all(links.get(name) == "up" for name in ("mqtt", "shop:webshop", *machines)):
                     return
                 await asyncio.sleep(0.1)
 
@@ -124,49 +136,73 @@ class Scene:
 @asynccontextmanager
 async def scene(wishes: Wishes) -> AsyncIterator[Scene]:
     """Start everything but the gateway; leave nothing running."""
-    time = (
-        "--speed",
-        str(wishes.speed),
-        "--wall-epoch",
-        wishes.epoch.isoformat(),
-        "--business-epoch",
-        wishes.epoch.isoformat(),
-    )
-    shop_argv = [
-        *_simulate("shop"),
-        *("--waiting", "--orders", str(wishes.orders), "--seed", str(wishes.seed), "--log", str(wishes.shop_log)),
-        *("--key", KEY, "--secret", SECRET, *time, *(("--with-trouble",) if wishes.trouble else ())),
-    ]
-    press_argv = [
-        *_simulate("press"),
-        *("--name", MACHINE, "--journal", str(wishes.journal), "--seed", str(wishes.seed), "--panel", "auto"),
-        *time,
-        *wishes.press,
-    ]
-    shop = Child("shop", shop_argv, directory=wishes.directory, environment=_SAFE)
-    press = Child("press", press_argv, directory=wishes.directory, environment=_SAFE)
+    children = {name: _child(name, argv, wishes) for name, argv in _simulations(wishes).items()}
     async with AsyncExitStack() as stack:
         broker_directory = wishes.directory / "broker"
         broker_directory.mkdir(exist_ok=True)
-        for child in (shop, press):
+        for child in children.values():
             await stack.enter_async_context(running(child))
         broker = await stack.enter_async_context(local_broker(broker_directory))
-        shop_ready, press_ready = await shop.ready(), await press.ready()
-        gateway = Child(
-            "gateway",
-            _gateway(wishes, broker=broker, shop=shop_ready["url"], press=press_ready["endpoint"]),
-            directory=wishes.directory,
-            environment={**_SAFE, "KVOT_SECRET_WEBSHOP_KEY": KEY, "KVOT_SECRET_WEBSHOP_SECRET": SECRET},
-        )
+        ready = {name: await child.ready() for name, child in children.items()}
+        addresses = {
+            "mqtt.url": broker,
+            "shops.webshop.url": ready["shop"]["url"],
+            f"machines.{PRESS}.url": ready[PRESS]["endpoint"],
+        }
+        if wishes.whole:
+            addresses[f"machines.{OVEN}.url"] = f"{ready[OVEN]['url']}/1"
+        gateway = _child("gateway", _gateway(wishes, addresses), wishes)
         stack.push_async_callback(gateway.stop)
+        others = list(children.values())
+        if wishes.whole:
+            person = _child("person", _person(wishes), wishes)
+            others.append(await stack.enter_async_context(running(person)))
         yield Scene(
             wishes,
             broker=broker,
-            shop=shop_ready["url"],
-            panel=press_ready["panel"],
+            shop=ready["shop"]["url"],
+            panel=ready[PRESS]["panel"],
             gateway=gateway,
-            others=(shop, press),
+            others=others,
         )
+
+
+def _child(name: str, argv: Sequence[str], wishes: Wishes) -> Child:
+    keys = {"KVOT_SECRET_WEBSHOP_KEY": KEY, "KVOT_SECRET_WEBSHOP_SECRET": SECRET}
+    return Child(name, argv, directory=wishes.directory, environment={**_SAFE, **keys})
+
+
+def _simulations(wishes: Wishes) -> dict[str, list[str]]:
+    """Give the commands of the shop and the machines that do not exist."""
+    shop = [
+        *("--waiting", "--orders", str(wishes.orders), "--seed", str(wishes.seed), "--log", str(wishes.shop_log)),
+        *("--key", KEY, "--secret", SECRET, "--wares", "all" if wishes.whole else "trays"),
+        *(("--with-trouble",) if wishes.trouble else ()),
+    ]
+    machine = ("--seed", str(wishes.seed), "--panel", "auto")
+    found = {
+        "shop": _simulate("shop", wishes, *shop),
+        PRESS: _simulate("press", wishes, *_named(PRESS, wishes), *machine, *wishes.press),
+    }
+    if wishes.whole:
+        found[OVEN] = _simulate("oven", wishes, *_named(OVEN, wishes), *machine)
+    return found
+
+
+def _person(wishes: Wishes) -> list[str]:
+    """Give the command of the person at the station, who acts over the control socket like anyone."""
+    journal = ("--station", STATION, "--journal", str(wishes.journal(STATION)), "--socket", str(wishes.socket))
+    return _simulate("person", wishes, *journal, "--seed", str(wishes.seed))
+
+
+def _named(machine: str, wishes: Wishes) -> tuple[str, ...]:
+    return ("--name", machine, "--journal", str(wishes.journal(machine)))
+
+
+def _simulate(what: str, wishes: Wishes, *arguments: str) -> list[str]:
+    epoch = wishes.epoch.isoformat()
+    time = ("--speed", str(wishes.speed), "--wall-epoch", epoch, "--business-epoch", epoch)
+    return [sys.executable, "-m", f"simulators.{what}", *arguments, *time]
 
 
 def _call(method: str, url: str, body: Mapping[str, object]) -> dict[str, Any]:
@@ -183,16 +219,10 @@ def _call(method: str, url: str, body: Mapping[str, object]) -> dict[str, Any]:
 _SAFE = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
-def _simulate(what: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", f"simulators.{what}")
-
-
-def _gateway(wishes: Wishes, *, broker: str, shop: str, press: str) -> list[str]:
+def _gateway(wishes: Wishes, addresses: Mapping[str, str]) -> list[str]:
     """Give the command that runs the gateway: the shipped configuration, with this demo's addresses and time."""
     overrides = {
-        "mqtt.url": broker,
-        "shops.webshop.url": shop,
-        f"machines.{MACHINE}.url": press,
+        **addresses,
         "simulation.speed": str(wishes.speed),
         "simulation.wall_epoch": wishes.epoch.isoformat(),
         "simulation.business_epoch": wishes.epoch.isoformat(),
