@@ -18,6 +18,10 @@ class DriverError(Exception):
     """
 
 
+class TicketError(Exception):
+    """What a person said at a station does not fit the ticket, or the station is not open; the text says why."""
+
+
 class JobPhase(IntEnum):
     """A job as its machine sees it, with the state numbers of ISA-95 Job Control (OPC 10031-4)."""
 
@@ -103,6 +107,7 @@ class Finding:
 
     Counts are pieces as the machine counts them, None where it does not tell. `mark` is the highest job
     number that the machine has ever accepted, from the same reading; None where it keeps no such number.
+    `confirmed_by` names the person who said it, None where the machine says it itself; `evidence` names nobody.
     """
 
     job_id: str
@@ -114,6 +119,7 @@ class Finding:
     ended_at: datetime | None = None
     reason: str | None = None
     mark: int | None = None
+    confirmed_by: str | None = None
 
     def absence(self, *, job_no: int, known_mark: int) -> Absence:
         """Say what it proves that the machine does not name the job; only for a finding without a phase.

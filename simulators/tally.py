@@ -35,7 +35,7 @@ class Tally:
         for entry in entries:
             self._take(entry)
 
-    def write(self, event: Event, *, job: str, job_no: int, good: int = 0, scrap: int = 0) -> None:
+    def write(self, event: Event, *, job: str, job_no: int | None = None, good: int = 0, scrap: int = 0) -> None:
         """Write an event with that many pieces more."""
         good_before, scrap_before = self._made.get(job, (0, 0))
         self._take(self._diary(event, job=job, job_no=job_no, good=good_before + good, scrap=scrap_before + scrap))

@@ -12,12 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from drivers.base import JobPhase, Scalar
+from drivers.base import JobPhase, Scalar, TicketError
 
 COMPACT_LINES = 2000  # the book is written anew at opening when it has grown longer than this
 
 
-class BookError(Exception):
+class BookError(TicketError):
     """What a person said does not fit the ticket; the text says why."""
 
 

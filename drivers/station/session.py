@@ -122,12 +122,13 @@ def _finding(ticket: Ticket) -> Finding:
     return Finding(
         job_id=ticket.job_id,
         phase=ticket.phase,
-        evidence=f"{ticket.phase.name.lower()}" + (f", said by {ticket.by}" if ticket.by else ""),
+        evidence=ticket.phase.name.lower() + (", as a person said" if ticket.by else ""),
         produced=ticket.good + ticket.scrap,
         good=ticket.good,
         started_at=ticket.started_at,
         ended_at=ticket.ended_at,
         reason=ticket.reason,
+        confirmed_by=ticket.by,
     )
 
 

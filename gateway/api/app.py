@@ -12,9 +12,10 @@ from gateway import __version__
 from gateway.api.desk import Desk, View
 from gateway.domain.machines import Level
 from gateway.errors import LedgerError, RefusedError
-from gateway.ledger import views
+from gateway.ledger import traces, views
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
+Pieces = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 Limit = Annotated[int, Query(ge=1, le=views.PAGE)]
 
 
@@ -51,6 +52,14 @@ class ResolveAsked(_Asked):
     note: Annotated[str, Field(max_length=1000)] = ""
 
 
+class ReportAsked(_Asked):
+    """Pieces made since the last report; scrap needs a reason."""
+
+    good: Pieces = 0
+    scrap: Pieces = 0
+    reason: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
 def create_app(desk: Desk) -> FastAPI:
     """Build the application over one desk."""
     app = FastAPI(title="Kvot", version=__version__, default_response_class=Json, docs_url=None, redoc_url=None)
@@ -60,7 +69,9 @@ def create_app(desk: Desk) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_problem)
     app.include_router(_health(desk))
     app.include_router(_questions(desk), prefix="/api/v1")
+    app.include_router(_traces(desk), prefix="/api/v1/trace")
     app.include_router(_acts(desk), prefix="/api/v1")
+    app.include_router(_stations(desk), prefix="/api/v1/stations")
     return app
 
 
@@ -134,6 +145,20 @@ def _questions(desk: Desk) -> APIRouter:
     return router
 
 
+def _traces(desk: Desk) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/order/{order_id}")
+    async def order(order_id: int) -> View:
+        return _found(await desk.ledger.read(lambda tx: traces.trace_order(tx, order_id)), f"no order {order_id}")
+
+    @router.get("/lot/{lot}")
+    async def lot(lot: Name) -> View:
+        return _found(await desk.ledger.read(lambda tx: traces.trace_lot(tx, lot)), f"no lot {lot}")
+
+    return router
+
+
 def _acts(desk: Desk) -> APIRouter:
     router = APIRouter()
 
@@ -160,6 +185,35 @@ def _acts(desk: Desk) -> APIRouter:
     @router.post("/exceptions/{exception_id}/resolve", status_code=204)
     async def resolve(exception_id: int, asked: ResolveAsked, who: Person) -> None:
         await desk.resolve(exception_id, asked.action, asked.note, who=who)
+
+    return router
+
+
+def _stations(desk: Desk) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("")
+    async def stations() -> View:
+        return {"items": desk.list_stations()}
+
+    @router.get("/{station}/tickets")
+    async def tickets(station: Name) -> View:
+        board = desk.board_of(station)
+        return _found(None if board is None else {"items": board}, f"no station {station}")
+
+    @router.post("/{station}/tickets/{job_id}/start")
+    async def start(station: Name, job_id: Name, who: Person) -> View:
+        return await desk.start_ticket(station, job_id, who=who)
+
+    @router.post("/{station}/tickets/{job_id}/report")
+    async def report(station: Name, job_id: Name, asked: ReportAsked, who: Person) -> View:
+        return await desk.report_ticket(
+            station, job_id, good=asked.good, scrap=asked.scrap, reason=asked.reason, who=who
+        )
+
+    @router.post("/{station}/tickets/{job_id}/done")
+    async def done(station: Name, job_id: Name, who: Person) -> View:
+        return await desk.end_ticket(station, job_id, who=who)
 
     return router
 

@@ -1,15 +1,17 @@
 """What the API may ask and do: the ledger, the board, and the few facts of the configuration it shows."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from drivers.base import TicketError
 from gateway import __version__
+from gateway.api.stations import OVER, Station, Ticket, show_ticket
 from gateway.clock import Clock
 from gateway.domain.machines import Level
 from gateway.errors import LedgerError, RefusedError
-from gateway.ledger import decisions, exceptions, machines, outbox, views
+from gateway.ledger import decisions, events, exceptions, machines, outbox, views
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.times import to_text
 from gateway.stages.board import Board
@@ -36,6 +38,7 @@ class Desk:
     machines: Mapping[str, Place]
     shops: tuple[str, ...]
     started_at: datetime
+    stations: Mapping[str, Station] = field(default_factory=dict)
 
     async def status(self) -> View:
         """Give the whole picture on one page."""
@@ -156,6 +159,61 @@ class Desk:
             ]
 
         return await self.ledger.read(ask)
+
+    def list_stations(self) -> list[View]:
+        """Give each station with its open tickets."""
+        return [
+            {
+                "station": name,
+                "tickets": [show_ticket(one) for one in station.tickets() if one.phase not in OVER],
+            }
+            for name, station in self.stations.items()
+        ]
+
+    def board_of(self, station: str) -> list[View] | None:
+        """Give every ticket on a station's board, ended ones too; None when there is no such station."""
+        found = self.stations.get(station)
+        return None if found is None else [show_ticket(one) for one in found.tickets()]
+
+    async def start_ticket(self, station: str, job_id: str, *, who: str) -> View:
+        """Begin a ticket, in somebody's name; give it as it is then."""
+        return await self._confirm(station, "started", lambda place: place.start(job_id, who=who), who=who)
+
+    async def report_ticket(
+        self, station: str, job_id: str, *, good: int, scrap: int, reason: str | None, who: str
+    ) -> View:
+        """Add pieces to a ticket, in somebody's name; give it as it is then."""
+        return await self._confirm(
+            station,
+            "reported",
+            lambda place: place.report(job_id, good=good, scrap=scrap, reason=reason, who=who),
+            who=who,
+            said={"good": good, "scrap": scrap, "reason": reason},
+        )
+
+    async def end_ticket(self, station: str, job_id: str, *, who: str) -> View:
+        """End a ticket with the pieces reported so far, in somebody's name; give it as it is then."""
+        return await self._confirm(station, "done", lambda place: place.done(job_id, who=who), who=who)
+
+    async def _confirm(
+        self, station: str, what: str, act: Callable[[Station], Ticket], *, who: str, said: View | None = None
+    ) -> View:
+        """Have the station take a person's word, then put it into the audit trail: what was refused is not in it."""
+        if station not in self.stations:
+            raise RefusedError(f"no station is called {station!r}; there is {', '.join(self.stations) or 'none'}")
+        try:
+            ticket = act(self.stations[station])
+        except TicketError as fault:
+            raise RefusedError(str(fault)) from fault
+        except OSError as fault:
+            raise RefusedError(f"{station} could not write it down: {fault}") from fault
+        after = {"station": station, **(said or {"good": ticket.good, "scrap": ticket.scrap})}
+        await self.ledger.write(
+            lambda tx: events.record(
+                tx, what=f"ticket.{what}", who=who, subject=f"job:{ticket.job_id}", at=self.clock.now(), after=after
+            )
+        )
+        return show_ticket(ticket)
 
     def _place(self, machine: str) -> Place:
         if machine not in self.machines:

@@ -14,6 +14,7 @@ from gateway.ledger import events, exceptions, facts
 from gateway.ledger.counters import next_number
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.lines import move_line
+from gateway.ledger.lots import open_lot
 from gateway.ledger.runs import follow_run
 from gateway.ledger.sql import change, insert, row, rows
 from gateway.ledger.telling import tell
@@ -218,7 +219,7 @@ def conclude(tx: Tx, job_id: str, *, state: JobState, finding: Finding, who: str
     Good pieces go to the allocations in order; what is lacking goes back to the plan. After an abort at
     the machine a person decides whether the rest is made again.
     """
-    job = row(tx, "SELECT state, quantity, machine, recipe_version FROM jobs WHERE job_id = :job", job=job_id)
+    job = row(tx, "SELECT state, quantity FROM jobs WHERE job_id = :job", job=job_id)
     assert job is not None
     good = finding.good or 0
     produced = max(finding.produced or 0, good)
@@ -233,10 +234,9 @@ def conclude(tx: Tx, job_id: str, *, state: JobState, finding: Finding, who: str
         started_at=None if finding.started_at is None else to_text(finding.started_at),
         ended_at=None if finding.ended_at is None else to_text(finding.ended_at),
         evidence=finding.evidence,
-        confirmed_by=who if who != "kvot" else None,
+        confirmed_by=who if who != "kvot" else finding.confirmed_by,
     )
-    insert(tx, "lots", lot=job_id, job_id=job_id, recipe_version=job["recipe_version"])
-    change(tx, "UPDATE jobs SET lot = :job WHERE job_id = :job", job=job_id)
+    open_lot(tx, job_id, produced=produced)
     _start_lines(tx, job_id, now=now)
     allocate(tx, job_id, good)
     move_job(tx, job_id, seen=JobState(job["state"]), state=state, who=who, evidence=finding.evidence, now=now)

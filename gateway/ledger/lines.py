@@ -18,6 +18,7 @@ from gateway.ledger.exceptions import open_exception, settle
 from gateway.ledger.sql import change, insert, row
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
+from gateway.ledger.unplanning import leave_runs
 
 BY_A_PERSON = "closed by a person"
 _TOO_LATE = "changed after release"
@@ -104,6 +105,9 @@ def revise_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, n
         return
     wanted = (plan.line.quantity, _json(plan.line.options), _json(plan.line.skus))
     same = wanted == (line["quantity"], line["options"], line["skus"])
+    if seen is LineState.PLANNED and not (same and plan.state is LineState.RECEIVED):
+        line = _unplanned(tx, line, now=now)
+        seen = LineState(line["state"])
     if seen in _UNRELEASED:
         if not (same and seen is plan.state is LineState.RECEIVED):
             reread_line(tx, line, plan, reading, now=now)
@@ -132,6 +136,7 @@ def reread_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, n
 
 def withdraw_line(tx: Tx, line: RowMapping, reason: str, reading: Reading, *, now: datetime) -> None:
     """Cancel a line for which nothing was released; afterwards a person decides."""
+    line = _unplanned(tx, line, now=now)
     seen = LineState(line["state"])
     if seen in _PASSED_OVER:
         return
@@ -141,6 +146,16 @@ def withdraw_line(tx: Tx, line: RowMapping, reason: str, reading: Reading, *, no
     move_line(tx, line["line_id"], seen=seen, state=LineState.CANCELLED, reason=reason)
     if seen is LineState.QUARANTINED:
         _settle_trouble(tx, line, reading, now=now)
+
+
+def _unplanned(tx: Tx, line: RowMapping, *, now: datetime) -> RowMapping:
+    """Take a planned line out of its open run, where nothing was released for it; give the line as it is then."""
+    if line["state"] != LineState.PLANNED or not leave_runs(tx, line["line_id"], now=now):
+        return line
+    move_line(tx, line["line_id"], seen=LineState.PLANNED, state=LineState.RECEIVED)
+    again = row(tx, "SELECT * FROM order_lines WHERE line_id = :line", line=line["line_id"])
+    assert again is not None
+    return again
 
 
 def _promise_anew(tx: Tx, line_id: int, plan: LinePlan, reading: Reading, *, now: datetime) -> None:

@@ -60,11 +60,13 @@ def to_family_rules(
 
     `list_minor` is the list price as the ledger has it, `shop` where it holds (default: the first shop that
     sells in the currency of the costs), `machine` the one that will make it (default: the family's first).
-    `costs`, `capacity` and `visitors_h` are measured, and win. Raise ValueError where no list price is known.
+    `costs`, `capacity` and `visitors_h` are measured, and win. Raise ValueError without a list price or a currency.
     """
     settings = sections.families[family]
     seller = _shop(sections, shop)
-    currency = sections.pricing.currency or (seller.currency if seller is not None else "XXX")
+    currency = sections.pricing.currency or (seller.currency if seller is not None else None)
+    if currency is None:
+        raise ValueError(f"families.{family}: no shop sells it, and pricing: names no currency")
     unit = 10 ** minor_exponent(currency)
     if list_minor is None:
         if settings.list_price == "shop":

@@ -124,7 +124,7 @@ def _planned(scene: Scene, name: str, family: FamilySettings) -> Iterator[Remark
     for key, text in needed.items():
         if _priced(family) and not scene.has(*here, key):
             yield Remark(path=(*here, key), text=f"missing; {text}", of_key=True)
-    if _priced(family) and not scene.has("pricing", "currency"):
+    if not scene.has("pricing", "currency"):
         text = "missing; the currency in which the costs under families are written"
         yield Remark(path=("pricing", "currency"), text=text, of_key=True)
     if family.policy_name == "countdown" and not scene.has(*here, "demand"):

@@ -24,6 +24,7 @@ from gateway.uplink.base import BrokerAccess, Uplink, Will
 from gateway.uplink.topics import check_topic
 
 SCHEMA_VERSION = "1"
+_PUBLISH = PacketTypes.PUBLISH
 _TICKS_PER_ACK_DEADLINE = 5
 _LONGEST_TICK_S = 1.0
 
@@ -58,6 +59,7 @@ class _Connection:
         self._monotonic = monotonic
         self._loop = loop
         self._client = self._fresh_client(will)
+        self._plain = _properties(_PUBLISH)
         self._room = asyncio.Semaphore(0)  # free places in flight, opened when the broker has told its limit
         self._sent: dict[int, _Sent] = {}  # by packet id, oldest first
         self._limits: asyncio.Future[int] = loop.create_future()
@@ -106,9 +108,8 @@ class _Connection:
         if self._end.done():
             self._room.release()  # so that the next one who waits sees the end too
             await self._end
-        told = self._client.publish(
-            topic, payload, qos=1, retain=retain, properties=_properties(PacketTypes.PUBLISH, expiry_s, labels or {})
-        )
+        properties = self._plain if expiry_s is None and not labels else _properties(_PUBLISH, expiry_s, labels)
+        told = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
         if told.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._finish(UplinkError(f"a message could not be sent: {told.rc.name}"))
             self._room.release()
@@ -276,8 +277,23 @@ def _fail(waiting: asyncio.Future[Any], fault: Exception) -> None:
         waiting.exception()  # seen: nobody has to wait for it
 
 
+class _PackedOnce(Properties):
+    """Properties that many messages share: packing them again and again costs more than the message."""
+
+    def __init__(self, packet: int) -> None:
+        super().__init__(packet)  # type: ignore[no-untyped-call]
+        self.__dict__["packed"] = None
+
+    def pack(self) -> bytes:
+        """Give the bytes, made at first use."""
+        if self.__dict__["packed"] is None:
+            self.__dict__["packed"] = super().pack()  # type: ignore[no-untyped-call]
+        packed: bytes = self.__dict__["packed"]
+        return packed
+
+
 def _properties(packet: int, expiry_s: int | None = None, labels: Mapping[str, str] | None = None) -> Properties:
-    properties = Properties(packet)  # type: ignore[no-untyped-call]
+    properties = _PackedOnce(packet)
     properties.PayloadFormatIndicator = 1
     properties.ContentType = "application/json"
     properties.UserProperty = [("schema", SCHEMA_VERSION), *(labels or {}).items()]

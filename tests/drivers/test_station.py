@@ -45,7 +45,8 @@ async def test_a_ticket_is_begun_counted_and_ended_by_a_named_person(tmp_path: P
         finding = await session.ask("LUND-1-1")
         assert (finding.phase, finding.good, finding.produced) == (JobPhase.ENDED, 3, 4)
         assert finding.reason == "torn box"
-        assert WHO in finding.evidence
+        assert finding.confirmed_by == WHO
+        assert "tester" not in finding.evidence
         assert (await session.send(_command(CommandKind.CLEAR))).answer is Answer.ACCEPTED
         assert (await session.ask("LUND-1-1")).phase is None
     assert len(rung) == 4

@@ -184,7 +184,8 @@ def test_a_machine_over_opcua_must_still_say_how_it_is_protected(tmp_path: Path)
 
 
 def test_a_type_inside_the_configuration_is_checked_like_a_file(tmp_path: Path) -> None:
-    inline = f"profiles:\n  press:\n{''.join(f'    {line}\n' for line in OVEN.replace('poll_s: 0.5 ', 'poll_s: 4 ').splitlines())}"
+    lines = changed("poll_s: 0.5 ", "poll_s: 4 ", OVEN).splitlines()
+    inline = "profiles:\n  press:\n" + "".join(f"    {line}\n" for line in lines)
     (found,) = faults(tmp_path, oven("modbus://127.0.0.1") + inline)
     assert "profiles.press.poll_s: at most 3: the PLC starts nothing" in found
 

@@ -57,7 +57,8 @@ def try_to_load(folder: Path, text: str, *, profile: str = PROFILE, override: st
 def use(settings: Settings) -> None:
     """Build everything from a configuration that was found right: nothing more may be wrong with it."""
     settings.range()
-    for family in settings.families:
+    priced = settings.families if settings.shops or settings.pricing.currency else ()
+    for family in priced:
         plan(RunInputs(rules=settings.rules(family, list_minor=14_900)), NOW)
     assert all("\n" not in line for line in facts(settings))
 

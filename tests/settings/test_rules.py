@@ -20,7 +20,7 @@ from gateway.domain.pricing import (
 )
 from gateway.domain.products import MAKE_TO_ORDER, Changeover, Needs, Setup
 from gateway.settings.build_rules import to_calendar
-from tests.settings.site import FULL, changed, good
+from tests.settings.site import FACTORY, FULL, changed, good
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 
@@ -85,6 +85,12 @@ def test_without_a_price_from_the_shop_there_are_no_rules_yet(tmp_path: Path) ->
 def test_the_word_distance_alone_takes_its_usual_numbers(tmp_path: Path) -> None:
     text = changed("{distance: {far: 1.15, near: 0.95, campaign_below_h: 24}}", "distance", FULL)
     assert good(tmp_path, text).rules("cure-white", list_minor=1).distance == Distance()
+
+
+def test_without_a_shop_and_a_currency_there_is_no_price(tmp_path: Path) -> None:
+    text = FACTORY.replace(FACTORY[FACTORY.index("shops:") : FACTORY.index("products:")], "")
+    with pytest.raises(ValueError, match="no shop sells it, and pricing: names no currency"):
+        good(tmp_path, text).rules("pla-white", list_minor=1)
 
 
 def test_what_has_been_measured_wins(tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ def demo(
     with_trouble: Annotated[
         bool, typer.Option("--with-trouble", help="Add an unknown article and a bad width.")
     ] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="The whole factory: an oven that gathers runs and a packing station too.")
+    ] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep journals, logs and the ledger in this directory.")] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -54,7 +57,8 @@ def demo(
             kill_at=kill_at,
             trouble=with_trouble,
             directory=directory,
-            config=shipped("demo/kvot.yaml"),
+            whole=whole,
+            config=shipped("demo/full.yaml" if whole else "demo/kvot.yaml"),
             epoch=SystemClock().now().replace(microsecond=0),
         )
         _say(wishes)

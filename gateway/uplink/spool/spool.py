@@ -40,7 +40,7 @@ class Spool:
         self._shed: list[Sample] = []
         self._jobs: list[_Job] = []
         self._taken: list[_Job] = []  # by the thread, not yet answered
-        self._stopping = False
+        self._stopping = self._idle = False
         self._fault: BaseException | None = None
         self._wake = threading.Condition()
         self._feed: Feed | None = None
@@ -56,8 +56,7 @@ class Spool:
                 return sample
             self._pending[sample.number] = sample
             self._pending_bytes += len(body)
-            if len(self._pending) == 1:
-                self._wake.notify()
+            self._stir()
         if self._feed is not None:
             self._feed.offer(sample)
         return sample
@@ -69,8 +68,7 @@ class Spool:
                 self._pending_bytes -= len(sample.body)
                 return
             self._acknowledged.append(sample.number)
-            if len(self._acknowledged) == 1:
-                self._wake.notify()
+            self._stir()
 
     async def commit(self) -> None:
         """Return when all that was kept before is on disk, acknowledged or declared as a gap."""
@@ -101,6 +99,12 @@ class Spool:
             self._wake.notify()
         return await answer
 
+    def _stir(self) -> None:
+        """Wake the thread where it has nothing to do; one that waits for its group to fill wakes by itself."""
+        if self._idle:
+            self._idle = False
+            self._wake.notify()
+
     def _refuse_broken(self) -> None:
         if self._fault is not None:
             raise RuntimeError("the spool's thread has ended") from self._fault
@@ -129,9 +133,11 @@ class Spool:
     def _rest(self) -> None:
         """Wait for something to do, then for the group to fill, unless somebody waits for an answer."""
         with self._wake:
+            self._idle = True
             self._wake.wait_for(
                 lambda: self._pending or self._acknowledged or self._jobs or self._stopping, timeout=_REST_S
             )
+            self._idle = False
             self._wake.wait_for(lambda: self._jobs or self._stopping, timeout=self._interval_s)
 
     def _turn(self, store: Store) -> None:

@@ -1,0 +1,82 @@
+"""`kvot stations`: what people work on, and what they say of it."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli.client import get, post
+from gateway.cli.options import SocketOption, StateOption
+from gateway.cli.output import Output, OutputOption, show
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+COLUMNS = ("station", "job_id", "phase", "quantity", "good", "scrap", "recipe", "parameters", "labels", "by")
+Station = Annotated[str, typer.Argument(help="Its name under machines: in kvot.yaml.")]
+Job = Annotated[str, typer.Argument(help="The job on the ticket.")]
+
+
+@app.command("list")
+def list_stations(
+    socket: SocketOption = None, state_dir: StateOption = None, output: OutputOption = Output.TABLE
+) -> None:
+    """List all stations with their open tickets."""
+    items = get("/api/v1/stations", socket=socket, state=state_dir)["items"]
+    if output is Output.TABLE:
+        items = [
+            {"station": one["station"], **ticket} for one in items for ticket in one["tickets"] or [{"phase": "empty"}]
+        ]
+    show(items, output, COLUMNS)
+
+
+@app.command()
+def start(
+    station: Station,
+    job_id: Job,
+    socket: SocketOption = None,
+    state_dir: StateOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Say that you begin a ticket."""
+    ticket = post(_path(station, job_id, "start"), {}, socket=socket, state=state_dir)
+    _tell(ticket, f"{job_id} is yours: {ticket['quantity']} pieces of {ticket['recipe']}", output)
+
+
+@app.command()
+def report(
+    station: Station,
+    job_id: Job,
+    good: Annotated[int, typer.Option(min=0, help="Good pieces since the last report.")] = 0,
+    scrap: Annotated[int, typer.Option(min=0, help="Pieces that became scrap since the last report.")] = 0,
+    reason: Annotated[str | None, typer.Option(help="Why they became scrap.")] = None,
+    socket: SocketOption = None,
+    state_dir: StateOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Say how many more pieces are good, and how many are scrap."""
+    body = {"good": good, "scrap": scrap, "reason": reason}
+    ticket = post(_path(station, job_id, "report"), body, socket=socket, state=state_dir)
+    _tell(ticket, f"{job_id}: {ticket['good']} good, {ticket['scrap']} scrap of {ticket['quantity']}", output)
+
+
+@app.command()
+def done(
+    station: Station,
+    job_id: Job,
+    socket: SocketOption = None,
+    state_dir: StateOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Say that a ticket is finished, with the pieces reported so far."""
+    ticket = post(_path(station, job_id, "done"), {}, socket=socket, state=state_dir)
+    _tell(ticket, f"{job_id} is done: {ticket['good']} good, {ticket['scrap']} scrap", output)
+
+
+def _path(station: str, job_id: str, act: str) -> str:
+    return f"/api/v1/stations/{quote(station, safe='')}/tickets/{quote(job_id, safe='')}/{act}"
+
+
+def _tell(ticket: Any, text: str, output: Output) -> None:
+    if output is Output.TABLE:
+        typer.echo(text, err=True)
+    else:
+        show(ticket, output)

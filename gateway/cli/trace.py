@@ -1,0 +1,60 @@
+"""`kvot trace`: from an order to its lots, machines and counts, and from a lot to its orders, both ways."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli.client import get
+from gateway.cli.options import SocketOption, StateOption
+from gateway.cli.output import Output, OutputOption, show
+
+LOT = ("lot", "state", "machine", "recipe", "recipe_version", "parameters", "produced", "good", "scrap")
+STEP = ("step", "operation", "lot", "state", "machine", "recipe", "recipe_version", "parameters")
+COUNTS = ("lot", "started_at", "ended_at", "produced", "good", "scrap", "counted_by", "material", "confirmations")
+ORDERS = ("order_id", "shop", "number", "line_id", "product", "step", "quantity", "good")
+LISTS = ("orders", "upstream", "downstream", "confirmations")
+
+
+def trace(
+    subject: Annotated[
+        str, typer.Argument(metavar="ORDER|LOT", help="An order's order_id, or a lot: the job_id that made it.")
+    ],
+    socket: SocketOption = None,
+    state_dir: StateOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Follow an order down to its lots, or a lot to its orders and to the lots before and after it."""
+    kind = "order" if subject.isascii() and subject.isdigit() else "lot"
+    found = get(f"/api/v1/trace/{kind}/{quote(subject, safe='')}", socket=socket, state=state_dir)
+    if output is not Output.TABLE:
+        show(found, output)
+    elif kind == "order":
+        _show_order(found, output)
+    else:
+        _show_lot(found, output)
+
+
+def _show_order(order: dict[str, Any], output: Output) -> None:
+    lines = order.pop("lines")
+    show(order, output)
+    for line in lines:
+        steps = line.pop("steps")
+        show(line, output)
+        jobs = [{"step": step["step"], "operation": step["operation"], **job} for step in steps for job in step["jobs"]]
+        show(jobs, output, STEP)
+        show(jobs, output, COUNTS)
+
+
+def _show_lot(lot: dict[str, Any], output: Output) -> None:
+    lists = {name: lot.pop(name) for name in LISTS}
+    show(lot, output)
+    for name, columns in (
+        ("orders", ORDERS),
+        ("upstream", (*LOT, "material")),
+        ("downstream", (*LOT, "material")),
+        ("confirmations", ("at", "what", "good", "scrap", "reason")),
+    ):
+        if lists[name]:
+            typer.echo(f"\n{name}:")
+            show(lists[name], output, columns)
