@@ -42,7 +42,7 @@ def start(
 
 
 @app.command()
-def report(
+def report(  # noqa: PLR0917 - typer's options
     station: Station,
     job_id: Job,
     good: Annotated[int, typer.Option(min=0, help="Good pieces since the last report.")] = 0,

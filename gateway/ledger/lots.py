@@ -54,16 +54,15 @@ def _material(tx: Tx, job_id: str, produced: int) -> Iterator[Material]:
 def _unused(tx: Tx, before: int, requirement_id: int) -> list[tuple[str, int]]:
     """Give the lots of the step before with their good pieces that no lot of this step has used, the oldest first."""
     used: dict[str, int] = {}
-    for later in rows(tx, f"{_LOTS_OF} ORDER BY l.lot", need=requirement_id):
+    for later in rows(tx, _LOTS_OF, need=requirement_id):
         for share in read_material(later["material_lots"]):
             if share["requirement_id"] == before:
                 used[share["lot"]] = used.get(share["lot"], 0) + share["pieces"]
-    made = rows(
-        tx, f"{_LOTS_OF} ORDER BY (SELECT MIN(result_id) FROM results s WHERE s.job_id = l.job_id)", need=before
-    )
+    made = rows(tx, _LOTS_OF, need=before)
     return [(lot["lot"], max(0, lot["good"] - used.get(lot["lot"], 0))) for lot in made]
 
 
 _LOTS_OF = (
-    "SELECT l.lot, l.material_lots, a.good FROM allocations a JOIN lots l USING (job_id) WHERE a.requirement_id = :need"
+    "SELECT l.lot, l.material_lots, a.good FROM allocations a JOIN lots l USING (job_id) "
+    "WHERE a.requirement_id = :need ORDER BY (SELECT MIN(result_id) FROM results s WHERE s.job_id = l.job_id)"
 )

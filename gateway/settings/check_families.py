@@ -46,6 +46,21 @@ def warnings(scene: Scene) -> Iterator[Remark]:
             yield Remark(path=("families", name, "demand", "visitors"), text=text)
 
 
+def not_yet(scene: Scene) -> Iterator[Remark]:
+    """Find what this version reads but does not act upon: a gateway that would ignore it must not start."""
+    for name, family in scene.sections.families.items():
+        here: Path = ("families", name)
+        if family.setup is not None and family.setup.first_piece:
+            text = "this version does not hold a first piece for approval; take it out, and approve at the machine"
+            yield Remark(path=(*here, "setup", "first_piece"), text=text)
+        if family.setup is not None and family.setup.tool_code is not None:
+            text = "this version does not compare the fitted tool; take it out, and check the tool at the machine"
+            yield Remark(path=(*here, "setup", "tool_code"), text=text)
+        if scene.has(*here, "needs"):
+            text = "this version does not check material and tools before a run; take it out"
+            yield Remark(path=(*here, "needs"), text=text)
+
+
 def _priced(family: FamilySettings) -> bool:
     return family.policy_name != "static"
 

@@ -1,8 +1,8 @@
-"""The port between the gateway and a shop: orders in, status back."""
+"""The port between the gateway and a shop: orders in, status back, and prices where a shop can be priced."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.domain.orders import ShopOrder
 
@@ -35,4 +35,33 @@ class Shop(Protocol):
 
     async def write_status(self, shop_order_id: str, values: Mapping[str, str]) -> None:
         """Set our metadata (`_kvot_*`) of an order; writing the same values again changes nothing."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShopProduct:
+    """An article a shop sells at a price of its own. `price_minor` is its regular price, as the shop shows it.
+
+    `product_id` is the shop's name for it, opaque to everybody but the shop.
+    """
+
+    sku: str
+    product_id: str
+    price_minor: int
+    currency: str
+
+
+@runtime_checkable
+class Prices(Protocol):
+    """The further ability of a shop that can be priced. Every method raises `ShopError` like those of `Shop`."""
+
+    async def products(self) -> tuple[ShopProduct, ...]:
+        """Read every article with a number and a price, variations too; all of them or none."""
+        ...
+
+    async def write_offer(self, product_id: str, *, price_minor: int | None, values: Mapping[str, str]) -> None:
+        """Set the regular price (None: leave it) and our metadata of an article, and see that they are there.
+
+        Writing the same again changes nothing.
+        """
         ...

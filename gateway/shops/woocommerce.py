@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 from gateway.domain.orders import ShopOrder
 from gateway.errors import ShopError, ShopRefusedError
 from gateway.shops.access import ShopAccess
-from gateway.shops.base import Batch, Shop
+from gateway.shops.base import Batch, Shop, ShopProduct
 from gateway.shops.fields import parse_utc
 from gateway.shops.http import Answer, Exchange, open_exchange
 from gateway.shops.woocommerce_map import MapSettings, has_refunds, set_aside, to_order
+from gateway.shops.woocommerce_products import kept_meta, read_products, write_product
 
 INDEX = "/wp-json/"
 ORDERS = "/wp-json/wc/v3/orders"
@@ -106,14 +107,17 @@ class WooCommerce:
         tree = answer.tree if isinstance(answer.tree, dict) else {}
         if str(tree.get("id")) != shop_order_id:
             raise ShopError(f"{what} was written, but the answer is about another order")
-        stored = tree.get("meta_data")
-        there = {
-            row["key"]: row.get("value")
-            for row in (stored if isinstance(stored, list) else ())
-            if isinstance(row, dict) and isinstance(row.get("key"), str)
-        }
+        there = kept_meta(tree)
         if missing := sorted(key for key, value in values.items() if there.get(key) != value):
             raise ShopError(f"{what} was written, but the shop did not keep {', '.join(missing)}")
+
+    async def products(self) -> tuple[ShopProduct, ...]:
+        """Read every simple product and every variation that has a number and a regular price."""
+        return await read_products(self._exchange, self._access)
+
+    async def write_offer(self, product_id: str, *, price_minor: int | None, values: Mapping[str, str]) -> None:
+        """Set regular price and metadata of a product or variation, and see in the answer that they are there."""
+        await write_product(self._exchange, self._access, product_id, price_minor=price_minor, values=values)
 
     # Reading
 

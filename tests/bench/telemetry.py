@@ -6,9 +6,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import orjson
 import structlog
 from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from drivers.base import Identity, Session
 from drivers.blocks import Block, Gathering
@@ -29,7 +32,7 @@ from gateway.uplink import mqtt
 from gateway.uplink.base import BrokerAccess, Uplink, Will
 from gateway.uplink.broker import local_broker
 from gateway.uplink.samples import Encoder
-from gateway.uplink.spool import Limits, Spool, open_spool
+from gateway.uplink.spool import Limits, open_spool
 from gateway.uplink.topics import Topics
 
 VALUES = 100  # of one block
@@ -41,6 +44,15 @@ TOPICS = Topics(base="bench/LUND", gateway_id="g1", machines={MACHINE: ("a", "b"
 NAMES = tuple(f"tag_{n}" for n in range(VALUES))
 TAGS = {name: Tag(address=name) for name in NAMES}
 LOG = structlog.get_logger("bench")
+
+
+class Way(StrEnum):
+    """A way from a session to the broker."""
+
+    PLAIN = "plain: dict, orjson, paho's thread"
+    OFF = "spool off"
+    ON = "spool on"
+    AWAY = "spool on, broker away (to disk only)"
 
 
 class Source:
@@ -60,19 +72,23 @@ class Source:
 def main() -> None:
     """Print one line for each step and way."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    print(f"blocks of {VALUES} values; CPU microseconds a value, least of {ROUNDS} rounds")
+    _say(f"blocks of {VALUES} values; CPU microseconds a value, least of {ROUNDS} rounds")
     for name, step in _steps().items():
-        print(f"  {name:<44} {min(_step(step) for _ in range(ROUNDS)):7.3f}")
-    print(f"whole way at {VALUES * BLOCKS_PER_S} values/s to a real broker, {RUN_S:g} s, QoS 1, CPU of this process")
-    found: dict[str, list[float]] = {"spool off": [], "spool on": [], "spool on, broker away": []}
+        _say(f"  {name:<44} {min(_step(step) for _ in range(ROUNDS)):7.3f}")
+    _say(f"whole way at {VALUES * BLOCKS_PER_S} values/s to a real broker, {RUN_S:g} s, QoS 1, CPU of this process")
+    found: dict[Way, list[float]] = {way: [] for way in Way}
     for _ in range(ROUNDS):
-        for name, costs in found.items():
-            costs.append(asyncio.run(_way(name)))
-    for name, costs in found.items():
-        least, most = min(costs), max(costs)
-        print(f"  {name:<44} {least:7.3f} - {statistics.median(costs):7.3f} - {most:7.3f}")
-    ratio = statistics.median(found["spool on"]) / statistics.median(found["spool off"])
-    print(f"  on / off {ratio:.2f}")
+        for way, costs in found.items():
+            costs.append(asyncio.run(_measured(way)))
+    for way, costs in found.items():
+        _say(f"  {way:<44} {min(costs):7.3f} - {statistics.median(costs):7.3f} - {max(costs):7.3f}")
+    for one, other in ((Way.ON, Way.OFF), (Way.ON, Way.PLAIN)):
+        ratios = [above / below for above, below in zip(found[one], found[other], strict=True)]
+        _say(f"  {one} / {other}: {min(ratios):.2f} - {statistics.median(ratios):.2f} - {max(ratios):.2f}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 def _step(step: Callable[[], object], times: int = 300) -> float:
@@ -134,51 +150,77 @@ def _block(number: int) -> Block:
     return Block(t_ms=number, names=NAMES, values=values, qualities=bytes(VALUES))
 
 
-async def _way(name: str) -> float:
+async def _measured(way: Way) -> float:
     with tempfile.TemporaryDirectory() as place:
         async with local_broker(Path(place) / "broker") as url:
-            where = "mqtt://127.0.0.1:9" if name.endswith("away") else url
-            return await _driven(Path(place), where, spooled=name != "spool off", away=name.endswith("away"))
+            return await _driven(Path(place), url, way)
 
 
-async def _driven(place: Path, url: str, *, spooled: bool, away: bool) -> float:
+async def _driven(place: Path, url: str, way: Way) -> float:
     clock = SystemClock()
     access = BrokerAccess(url=url, client_id="bench", ack_deadline_s=30.0)
     will = Will(topic=TOPICS.availability, payload=b"{}")
-    if not spooled:
+    if way is Way.PLAIN:
+        return await _paced(_plain(url))
+    if way is Way.OFF:
+        through = Through()
         async with mqtt.connect(access, will=will, monotonic=clock.monotonic) as uplink:
-            return await _paced(_direct(uplink))
+            return await _beside(_paced(_sampled(through)), through.send(uplink))
     async with open_spool(place / "spool", Limits(), now_ms=lambda: 0, log=LOG) as spool:
-        if away:
-            return await _paced(_kept(spool))
+        if way is Way.AWAY:
+            return await _paced(_sampled(spool))
         async with mqtt.connect(access, will=will, monotonic=clock.monotonic) as uplink:
             out = SamplesOut(spool, TOPICS, clock, in_flight=20, history_per_s=2000)
             feed = await out.begin()
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(out.live(uplink, feed)), group.create_task(out.history(uplink, feed))]
-                try:
-                    return await _paced(_kept(spool))
-                finally:
-                    for task in tasks:
-                        task.cancel()
+            return await _beside(_paced(_sampled(spool)), out.live(uplink, feed), out.history(uplink, feed))
+
+
+async def _beside(main: Coroutine[Any, Any, float], *others: Coroutine[Any, Any, Any]) -> float:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(other) for other in others]
+        try:
+            return await main
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+class Through:
+    """Where a spool would be: messages wait in memory only, and nobody knows whether they arrived."""
+
+    def __init__(self) -> None:
+        self._waiting: asyncio.Queue[bytes] = asyncio.Queue(1000)
+
+    def keep(self, _machine: str, *, body: bytes, **_: Any) -> None:
+        """Take one message."""
+        self._waiting.put_nowait(body)
+
+    async def send(self, uplink: Uplink) -> None:
+        """Send what comes."""
+        while True:
+            await uplink.send(TOPICS.tags(MACHINE), await self._waiting.get())
 
 
 @asynccontextmanager
-async def _direct(uplink: Uplink) -> AsyncIterator[Callable[[Block], Any]]:
-    """Screen, encode and send, and forget."""
-    screen, encoder = Screen(TAGS), Encoder(1)
+async def _plain(url: str) -> AsyncIterator[Callable[[Block], Any]]:
+    """Go the way of a plain script: a dict, orjson, paho with its own thread."""
+    client = Client(CallbackAPIVersion.VERSION2, client_id="plain", protocol=MQTTProtocolVersion.MQTTv5)
+    client.connect("127.0.0.1", int(url.rpartition(":")[2]))
+    client.loop_start()
 
-    async def send(block: Block) -> None:
-        news = screen.news(block)
-        assert news is not None
-        for message in encoder.messages(MACHINE, news, t_ms=news.t_ms or 0):
-            await uplink.send(TOPICS.tags(MACHINE), message.body)
+    async def tell(block: Block) -> None:
+        body = orjson.dumps({"t": block.t_ms, "values": dict(zip(block.names, block.values, strict=True))})
+        client.publish(TOPICS.tags(MACHINE), body, qos=1)
 
-    yield send
+    try:
+        yield tell
+    finally:
+        client.disconnect()
+        client.loop_stop()
 
 
 @asynccontextmanager
-async def _kept(spool: Spool) -> AsyncIterator[Callable[[Block], Any]]:
+async def _sampled(spool: Any) -> AsyncIterator[Callable[[Block], Any]]:
     """Go the product's own way: session, sampling, spool."""
     source = Source()
     stage = Sampling(MACHINE, tags=TAGS, sample_s=0.1, encoder=Encoder(1), spool=spool, clock=SystemClock(), log=LOG)
@@ -208,4 +250,4 @@ async def _paced(way: Any) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

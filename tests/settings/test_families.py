@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.errors import SettingsError
+from gateway.settings import load
 from gateway.settings.describe import facts
 from tests.settings.site import FACTORY, FULL, changed, faults, good
 
@@ -205,3 +207,20 @@ def test_a_shop_in_another_currency_is_told_that_it_gets_no_prices(tmp_path: Pat
     assert [warning.text for warning in warnings if warning.path == "shops.abroad.currency"] == [
         "families are priced in SEK: this shop gets promises from them, but no prices"
     ]
+
+
+@pytest.mark.parametrize(
+    ("extra", "path"),
+    [
+        ("setup: {cost: 1, hours: 1, first_piece: true}", "setup.first_piece"),
+        ("needs: {material: {BLANK-12: 1}}", "needs"),
+    ],
+)
+def test_what_is_read_but_not_acted_upon_warns_and_keeps_the_gateway_from_starting(
+    tmp_path: Path, extra: str, path: str
+) -> None:
+    promise = "    promise: {static_days: 5}\n"
+    settings = good(tmp_path, changed(promise, f"{promise}    {extra}\n"))
+    assert any(path in str(warning) for warning in settings.warnings)
+    with pytest.raises(SettingsError, match=path):
+        load(tmp_path / "kvot.yaml", secrets=False, to_run=True)

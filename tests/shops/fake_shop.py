@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.domain.orders import LineKind, ShopLine, ShopOrder
 from gateway.errors import ShopError, ShopRefusedError
-from gateway.shops.base import Batch
+from gateway.shops.base import Batch, ShopProduct
 
 
 class FakeShop:
@@ -15,7 +15,7 @@ class FakeShop:
 
     `echo` makes our own status writes count as changes of the order (as newer WooCommerce does);
     `overlap` changes before the cursor are read again, so every caller must deduplicate.
-    `status_writes` lists only the writes that changed something, in order.
+    `status_writes` and `offer_writes` list only the writes that changed something, in order.
     """
 
     def __init__(
@@ -29,6 +29,9 @@ class FakeShop:
         self.changes: list[str] = []
         self.statuses: dict[str, dict[str, str]] = {}
         self.status_writes: list[tuple[str, dict[str, str]]] = []
+        self.products_by_id: dict[str, ShopProduct] = {}
+        self.offers: dict[str, dict[str, str]] = {}
+        self.offer_writes: list[tuple[str, int | None, dict[str, str]]] = []
         self.calls: list[str] = []
         self._failures: dict[str, list[ShopError]] = {}
 
@@ -48,11 +51,23 @@ class FakeShop:
         """Cancel an order in the shop."""
         return self.edit(shop_order_id, status="cancelled", cancelled=True)
 
+    def sell(self, sku: str, price_minor: int, *, currency: str = "SEK") -> str:
+        """Put an article into the shop, or give it another price, as its owner would; give its id."""
+        product_id = f"p-{sku}"
+        self.products_by_id[product_id] = ShopProduct(
+            sku=sku, product_id=product_id, price_minor=price_minor, currency=currency
+        )
+        return product_id
+
+    def price_of(self, sku: str) -> int:
+        """Give the price a customer sees."""
+        return self.products_by_id[f"p-{sku}"].price_minor
+
     def fail(self, call: str, *, times: int = 1, after: int = 0, retry_after_s: float | None = None) -> None:
-        """Make the next calls of `site`, `first_cursor`, `pull` or `write_status` fail, once `after` went well.
+        """Make the next calls of `site`, `first_cursor`, `pull`, `write_status`... fail, once `after` went well.
 
         For `pull` a step is one batch: `after=1` fails between the first and the second.
-        `write_done` fails after the write took effect, as a lost answer does.
+        `write_done` and `offer_done` fail after the write took effect, as a lost answer does.
         """
         queue = self._failures.setdefault(call, [])
         queue.extend([_FINE] * after)
@@ -99,6 +114,25 @@ class FakeShop:
             if self.echo:
                 self.changes.append(shop_order_id)
         self._step("write_done")
+
+    async def products(self) -> tuple[ShopProduct, ...]:
+        """Give every article."""
+        self._step("products")
+        return tuple(self.products_by_id.values())
+
+    async def write_offer(self, product_id: str, *, price_minor: int | None, values: Mapping[str, str]) -> None:
+        """Keep price and values; a write that changes nothing leaves no trace."""
+        self._step("write_offer")
+        if product_id not in self.products_by_id:
+            raise ShopRefusedError(f"product {product_id} is not in the shop")
+        before = self.products_by_id[product_id]
+        after = before if price_minor is None else replace(before, price_minor=price_minor)
+        kept = self.offers.setdefault(product_id, {})
+        if after != before or any(kept.get(key) != value for key, value in values.items()):
+            self.products_by_id[product_id] = after
+            kept.update(values)
+            self.offer_writes.append((product_id, price_minor, dict(values)))
+        self._step("offer_done")
 
     def _step(self, call: str) -> None:
         self.calls.append(call)
