@@ -62,7 +62,8 @@ class Command:
     """One instruction carrying the job's id; `labels` holds what a machine may want to show.
 
     `job_no` is the job's number on this machine (u32, for protocols without texts); `deadline_s` is
-    a reading of the monotonic clock after which the command must not be sent.
+    a reading of the monotonic clock after which the command must not be sent; `baseline` is the
+    `Look.baseline` that was stored with the intent.
     """
 
     kind: CommandKind
@@ -75,6 +76,7 @@ class Command:
     cycles: int  # machine cycles: ceil(quantity / pieces per cycle)
     deadline_s: float
     labels: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    baseline: str | None = None
 
 
 class Answer(StrEnum):
@@ -147,7 +149,9 @@ class Look:
     """One consistent look at a machine: its permits and every job it names.
 
     `boot` changes whenever the machine may have lost its memory; `setup_code` names the tool fitted;
-    `mark` is the highest job number ever accepted, which only a lost memory makes fall.
+    `mark` is the highest job number ever accepted, which only a lost memory makes fall. `baseline` is what
+    a machine without memory of jobs shows before a start: it is stored with the intent, and what the
+    machine shows later is compared with it. None where it remembers, or where nothing can be started now.
     """
 
     boot: str
@@ -155,6 +159,7 @@ class Look:
     jobs: tuple[Finding, ...]
     setup_code: str | None = None
     mark: int | None = None
+    baseline: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,6 +206,19 @@ class Beating(Protocol):
         """Show that the owner is alive, at most once a second on the wire; never while only watching (R8).
 
         Call it before each look while the control level in force is above `read`.
+        """
+        ...
+
+
+@runtime_checkable
+class Reconciling(Protocol):
+    """What a session also has where the machine knows no jobs, and only evidence tells what became of one."""
+
+    async def reconcile(self, command: Command, *, begun: bool) -> Finding:
+        """Tell from what the machine shows now what became of a loading command, instead of `Session.ask`.
+
+        `command` is as it was at the intent, `baseline` included; `begun` says that its start is known to
+        have been executed. A start that still lies at the machine, not executed, is taken back first.
         """
         ...
 

@@ -143,10 +143,69 @@ class MailboxMap:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where one value of a plain machine lies: `value = raw * scale + offset`; `type` and `order` as of a `Tag`."""
+
+    address: str
+    type: str = "uint16"
+    order: WordOrder = WordOrder.ABCD
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+class Counting(StrEnum):
+    """When the counters of a plain machine begin at 0."""
+
+    TOTAL = "total"  # never, as long as its memory is kept
+    BATCH = "batch"  # at each start
+
+
+class Unit(StrEnum):
+    """What the quantity of a plain machine is a number of."""
+
+    PIECES = "pieces"
+    CYCLES = "cycles"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlainRecipe:
+    """A recipe as a plain machine knows it: its number, and where its parameters lie."""
+
+    number: int | None = None
+    parameters: Mapping[str, Place] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlainMap:
+    """Where a machine without memory of jobs has its start, its signs of work and its parameters.
+
+    `start` starts by its rising edge. `busy` is on while a batch is in the machine, interrupted or not;
+    `done` from its end until the next start. Only start, reset, quantity, recipe and parameters are written.
+    """
+
+    start: str
+    busy: str
+    done: str
+    good: Place
+    scrap: Place
+    quantity: Place
+    quantity_in: Unit = Unit.PIECES
+    counting: Counting = Counting.TOTAL
+    pieces_per_count: int = 1  # what one step of the counters stands for
+    start_clears: bool = True  # the machine takes the start back by itself
+    reset_done: str | None = None  # its rising edge takes `done` back
+    boot: Place | None = None  # anything that is another value after each start of the controller
+    recipe: Place | None = None
+    scan_s: float = 0.1  # the longest the controller takes to go round once
+    recipes: Mapping[str, PlainRecipe] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
     """A machine type. Addresses are texts in the protocol's notation.
 
-    `nsu=URI;s=Name` for OPC UA; `PERMIT.n`, a bit of the mailbox's word of permits, for the mailbox.
+    `nsu=URI;s=Name` for OPC UA; `PERMIT.n`, a bit of the mailbox's word of permits, for the mailbox;
+    `coil:N`, `discrete:N`, `holding:N`, `input:N` or a bit of a register, `holding:N.BIT`, for plain Modbus.
     """
 
     name: str
@@ -163,5 +222,6 @@ class Profile:
     timeout_s: float = 4.0
     labels: Mapping[str, str] = field(default_factory=dict)
     mailbox: MailboxMap | None = None
+    plain: PlainMap | None = None
     tags: Mapping[str, Tag] = field(default_factory=dict)
     sample_s: float = 0.5  # the machine is asked for the tags' values this often

@@ -210,6 +210,8 @@ def _run(body: bytes, at: int, layout: _Layout, left: int) -> int:
     """Count how many items of this layout follow each other; each one's place follows from those before it."""
     size = layout.items.size
     most = min(left, (len(body) - at) // size)
+    if most < 2 or body[at + size + 4 : at + size + 6] != body[at + 4 : at + 6]:  # noqa: PLR2004
+        return min(most, 1)  # most often the case where types are mixed: look no further
     end = at + most * size
     masks, kinds = body[at + 4 : end : size], body[at + 5 : end : size]
     return min(most, len(masks) - len(masks.lstrip(layout.mask)), len(kinds) - len(kinds.lstrip(layout.kind)))
