@@ -110,6 +110,7 @@ class Finding:
     Counts are pieces as the machine counts them, None where it does not tell. `mark` is the highest job
     number that the machine has ever accepted, from the same reading; None where it keeps no such number.
     `confirmed_by` names the person who said it, None where the machine says it itself; `evidence` names nobody.
+    `unproven`, only without a phase, says why this is no proof that the job was never started.
     """
 
     job_id: str
@@ -122,6 +123,7 @@ class Finding:
     reason: str | None = None
     mark: int | None = None
     confirmed_by: str | None = None
+    unproven: str | None = None
 
     def absence(self, *, job_no: int, known_mark: int) -> Absence:
         """Say what it proves that the machine does not name the job; only for a finding without a phase.

@@ -10,6 +10,7 @@ from drivers.base import Driver, MonotonicClock, Security
 from drivers.link import Links
 from drivers.mailbox_command import map_faults
 from drivers.modbus.address import parse_address
+from drivers.modbus.places import plain_faults
 from drivers.profile import Profile
 from drivers.station.session import Station
 
@@ -95,9 +96,21 @@ def _modbus_mailbox(
     return mailbox_driver(url=url, profile=profile, monotonic=monotonic, links=links)
 
 
+def _modbus_plain(
+    _name: str, url: str, profile: Profile, _security: Security, monotonic: MonotonicClock, links: Links
+) -> Driver:
+    from drivers.modbus.plain import plain_driver  # noqa: PLC0415 - only those who use it pay
+
+    return plain_driver(url=url, profile=profile, monotonic=monotonic, links=links)
+
+
 DRIVERS: Mapping[tuple[str, str], Opener] = {
     ("opcua", "isa95-jobs"): _isa95_jobs,
     ("modbus", "mailbox"): _modbus_mailbox,
+    ("modbus", "plain"): _modbus_plain,
 }
 _ADDRESSES: Final[Mapping[str, Callable[[str], object]]] = {"opcua": _check_opcua_address, "modbus": parse_address}
-_PROFILES: Final[Mapping[tuple[str, str], Callable[[Profile], tuple[str, ...]]]] = {("modbus", "mailbox"): map_faults}
+_PROFILES: Final[Mapping[tuple[str, str], Callable[[Profile], tuple[str, ...]]]] = {
+    ("modbus", "mailbox"): map_faults,
+    ("modbus", "plain"): plain_faults,
+}

@@ -7,7 +7,11 @@ from types import MappingProxyType
 
 from drivers.mailbox_command import crc16
 
+READ_COILS = 1
+READ_DISCRETE = 2
 READ_HOLDING = 3
+READ_INPUT = 4
+WRITE_COIL = 5
 WRITE_ONE = 6
 WRITE_MANY = 16
 
@@ -50,9 +54,20 @@ class Expected:
     more: int = 0
 
     @classmethod
-    def of_read(cls, unit: int, count: int) -> "Expected":
+    def of_read(cls, unit: int, count: int, function: int = READ_HOLDING) -> "Expected":
         """Give the reply to reading `count` registers."""
-        return cls(unit=unit, function=READ_HOLDING, head=bytes([2 * count]), more=2 * count)
+        return cls(unit=unit, function=function, head=bytes([2 * count]), more=2 * count)
+
+    @classmethod
+    def of_read_bits(cls, unit: int, count: int, function: int = READ_COILS) -> "Expected":
+        """Give the reply to reading `count` coils or discrete inputs."""
+        octets = (count + 7) // 8
+        return cls(unit=unit, function=function, head=bytes([octets]), more=octets)
+
+    @classmethod
+    def of_write_coil(cls, unit: int, address: int, *, on: bool) -> "Expected":
+        """Give the reply to writing one coil: its echo."""
+        return cls(unit=unit, function=WRITE_COIL, head=_two(address) + _two(0xFF00 if on else 0))
 
     @classmethod
     def of_write(cls, unit: int, address: int, value: int) -> "Expected":

@@ -15,7 +15,15 @@ from pymodbus.pdu import ModbusPDU
 from drivers.base import DriverError
 from drivers.link import UnitError
 from drivers.modbus.address import Bus, Transport
-from drivers.modbus.frames import Expected, Reply, exception_text, judge_rtu, judge_tcp
+from drivers.modbus.frames import (
+    READ_DISCRETE,
+    READ_INPUT,
+    Expected,
+    Reply,
+    exception_text,
+    judge_rtu,
+    judge_tcp,
+)
 
 _DISCARD = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds
 _CHARACTER_BITS = 11
@@ -70,6 +78,37 @@ class ModbusWire:
         if len(reply.registers) != count:
             raise DriverError(f"{self._bus.name}: {len(reply.registers)} registers where {count} were asked")
         return tuple(reply.registers)
+
+    async def read_input(self, unit: int, address: int, count: int) -> tuple[int, ...]:
+        """Read `count` input registers (function 4)."""
+        reply = await self._exchange(
+            Expected.of_read(unit, count, READ_INPUT),
+            lambda: self._client.read_input_registers(address, count=count, device_id=unit),
+        )
+        return tuple(reply.registers)
+
+    async def read_coils(self, unit: int, address: int, count: int) -> tuple[bool, ...]:
+        """Read `count` coils (function 1)."""
+        reply = await self._exchange(
+            Expected.of_read_bits(unit, count),
+            lambda: self._client.read_coils(address, count=count, device_id=unit),
+        )
+        return tuple(reply.bits[:count])
+
+    async def read_discrete(self, unit: int, address: int, count: int) -> tuple[bool, ...]:
+        """Read `count` discrete inputs (function 2)."""
+        reply = await self._exchange(
+            Expected.of_read_bits(unit, count, READ_DISCRETE),
+            lambda: self._client.read_discrete_inputs(address, count=count, device_id=unit),
+        )
+        return tuple(reply.bits[:count])
+
+    async def write_coil(self, unit: int, address: int, *, on: bool) -> None:
+        """Write one coil (function 5)."""
+        await self._exchange(
+            Expected.of_write_coil(unit, address, on=on),
+            lambda: self._client.write_coil(address, on, device_id=unit),
+        )
 
     async def write(self, unit: int, address: int, value: int) -> None:
         """Write one holding register (function 6)."""

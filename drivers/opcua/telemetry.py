@@ -125,6 +125,9 @@ def decode(body: bytes) -> Columns:
         if layout is None or run == 0:
             at, status = _one(body, at, handles, values, times_ms)
             run, statuses = 1, (status,)
+        elif run == 1:
+            statuses = (_single(body[at : at + layout.items.size], layout, handles, values, times_ms),)
+            at += layout.items.size
         else:
             end = at + run * layout.items.size
             statuses = _many(body[at:end], layout, handles, values, times_ms)
@@ -228,6 +231,14 @@ def _many(
     values += found
     times_ms += _milliseconds(columns[-1]) if layout.has_time else repeat(None, len(found))
     return columns[2] if layout.has_status and any(columns[2]) else None
+
+
+def _single(raw: bytes, layout: _Layout, handles: list[int], values: list[Value], times_ms: list[int | None]) -> int:
+    row = layout.items.unpack(raw)
+    handles.append(row[0])
+    values.append(row[1] if not layout.is_float or math.isfinite(row[1]) else None)
+    times_ms.append(_millisecond(row[-1]) if layout.has_time else None)
+    return int(row[2]) if layout.has_status else 0
 
 
 def _milliseconds(ticks: Sequence[int]) -> list[int | None]:

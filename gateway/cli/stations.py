@@ -10,7 +10,8 @@ from gateway.cli.options import SocketOption, StateOption
 from gateway.cli.output import Output, OutputOption, show
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-COLUMNS = ("station", "job_id", "phase", "quantity", "good", "scrap", "recipe", "parameters", "labels", "by")
+COLUMNS = ("station", "job_id", "phase", "good", "scrap", "article", "orders")
+_PHASES = {"allowed_to_start": "to start"}
 Station = Annotated[str, typer.Argument(help="Its name under machines: in kvot.yaml.")]
 Job = Annotated[str, typer.Argument(help="The job on the ticket.")]
 
@@ -22,9 +23,7 @@ def list_stations(
     """List all stations with their open tickets."""
     items = get("/api/v1/stations", socket=socket, state=state_dir)["items"]
     if output is Output.TABLE:
-        items = [
-            {"station": one["station"], **ticket} for one in items for ticket in one["tickets"] or [{"phase": "empty"}]
-        ]
+        items = [row for one in items for row in _rows(one)]
     show(items, output, COLUMNS)
 
 
@@ -69,6 +68,22 @@ def done(
     """Say that a ticket is finished, with the pieces reported so far."""
     ticket = post(_path(station, job_id, "done"), {}, socket=socket, state=state_dir)
     _tell(ticket, f"{job_id} is done: {ticket['good']} good, {ticket['scrap']} scrap", output)
+
+
+def _rows(station: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give a row for each open ticket, and one for a station without any."""
+    rows = [
+        {
+            **ticket,
+            "station": station["station"],
+            "phase": _PHASES.get(ticket["phase"], ticket["phase"]),
+            "good": f"{ticket['good']} of {ticket['quantity']}",
+            "article": ticket["labels"].get("sku"),
+            "orders": ticket["labels"].get("order_numbers"),
+        }
+        for ticket in station["tickets"]
+    ]
+    return rows or [{"station": station["station"], "phase": "empty"}]
 
 
 def _path(station: str, job_id: str, act: str) -> str:

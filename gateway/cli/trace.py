@@ -9,11 +9,8 @@ from gateway.cli.client import get
 from gateway.cli.options import SocketOption, StateOption
 from gateway.cli.output import Output, OutputOption, show
 
-LOT = ("lot", "state", "machine", "recipe", "recipe_version", "parameters", "produced", "good", "scrap")
-STEP = ("step", "operation", "lot", "state", "machine", "recipe", "recipe_version", "parameters")
-COUNTS = ("lot", "started_at", "ended_at", "produced", "good", "scrap", "counted_by", "material", "confirmations")
+LOTS = ("lot", "machine", "recipe", "recipe_version", "good", "scrap", "ended_at")
 ORDERS = ("order_id", "shop", "number", "line_id", "product", "step", "quantity", "good")
-LISTS = ("orders", "upstream", "downstream", "confirmations")
 
 
 def trace(
@@ -41,20 +38,16 @@ def _show_order(order: dict[str, Any], output: Output) -> None:
     for line in lines:
         steps = line.pop("steps")
         show(line, output)
-        jobs = [{"step": step["step"], "operation": step["operation"], **job} for step in steps for job in step["jobs"]]
-        show(jobs, output, STEP)
-        show(jobs, output, COUNTS)
+        for step in steps:
+            for job in step["jobs"]:
+                show({"step": step["step"], "operation": step["operation"], **job}, output)
 
 
 def _show_lot(lot: dict[str, Any], output: Output) -> None:
-    lists = {name: lot.pop(name) for name in LISTS}
+    lists = {"orders": ORDERS, "upstream": LOTS, "downstream": LOTS}
+    rows = {name: lot.pop(name) for name in lists}
     show(lot, output)
-    for name, columns in (
-        ("orders", ORDERS),
-        ("upstream", (*LOT, "material")),
-        ("downstream", (*LOT, "material")),
-        ("confirmations", ("at", "what", "good", "scrap", "reason")),
-    ):
-        if lists[name]:
-            typer.echo(f"\n{name}:")
-            show(lists[name], output, columns)
+    for name, columns in lists.items():
+        if rows[name]:
+            typer.echo(f"{name}:")
+            show(rows[name], output, columns)

@@ -1,7 +1,7 @@
 """What a plan becomes for the customer: an offer, changed only when that is worth telling, and what a shop is told."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -9,6 +9,7 @@ from typing import Final
 
 from gateway.domain.calendars import aware
 from gateway.domain.pricing import PriceMove, RunPlan
+from gateway.domain.products import Family, Product
 
 GRACE: Final = timedelta(seconds=120)  # who ordered so soon after a change saw the offer before it
 _DAY: Final = timedelta(days=1)
@@ -66,16 +67,19 @@ class Origin(StrEnum):
     OWNER = "owner"
 
 
-def make_offer(plan: RunPlan, before: Offer | None, *, exact: bool) -> Offer:
-    """Turn a plan into an offer.
+def make_offer(plan: RunPlan, before: Offer | None, *, exact: bool, rest: timedelta = timedelta(0)) -> Offer:
+    """Turn a plan into an offer; `rest` is what the other steps of the route take at least.
 
     A promise is rounded up and a closing time down, to a grain that suits the lead, and both stand while they
     hold, so that minutes make no noise; `exact` promises (goods leave at fixed times) stay as they are.
     """
-    promise = plan.promise.at if exact else _held_up(plan.promise.at, before and before.promise_at, now=plan.at)
+    stood, closed = (None, None) if before is None else (before.promise_at, before.closes_at)
+    promise = plan.promise.at
+    if not exact or plan.at + rest > promise:
+        promise = _held_up(max(promise, plan.at + rest), stood, now=plan.at)
     closes = None
     if plan.latest_start is not None and plan.latest_start > plan.at:
-        closes = _held_down(plan.latest_start, before and before.closes_at, now=plan.at)
+        closes = _held_down(plan.latest_start, closed, now=plan.at)
     return Offer(
         price_minor=plan.price.price_minor,
         currency=plan.price.currency,
@@ -94,6 +98,12 @@ def what_changed(before: Offer | None, after: Offer) -> tuple[str, ...]:
     return tuple(name for name in told if getattr(before, name) != getattr(after, name))
 
 
+def rest_of(product: Product, families: Mapping[str, Family]) -> timedelta:
+    """Give the fixed lead of the steps besides the one that drives the price: the longest of them."""
+    others = [families[step.family].static_days for step in product.route if step.family != product.priced_by]
+    return timedelta(days=max(others, default=0))
+
+
 def told_lead(lead: timedelta) -> timedelta:
     """Round a lead up to what people say: days from two days on, hours from two hours on, else quarters."""
     unit = timedelta(minutes=15)
@@ -104,14 +114,12 @@ def told_lead(lead: timedelta) -> timedelta:
     return max(timedelta(0), unit * math.ceil(lead / unit))
 
 
-def moves_of(log: Collection[Logged], *, since: datetime, list_minor: int) -> tuple[PriceMove, ...]:
-    """Give the price moves in a log (oldest first) from a time on; the first offer moved away from the list price."""
+def moves_of(steps: Iterable[tuple[datetime, int]], *, since: datetime, standing: int) -> tuple[PriceMove, ...]:
+    """Give the moves from a time on among offers' times and prices, oldest first; `standing` was before them all."""
     moves: list[PriceMove] = []
-    standing = list_minor
-    for logged in log:
-        price_minor = logged.offer.price_minor
-        if logged.valid_from >= since and price_minor != standing:
-            moves.append(PriceMove(at=logged.valid_from, from_minor=standing, to_minor=price_minor))
+    for at, price_minor in steps:
+        if price_minor != standing and at >= since:
+            moves.append(PriceMove(at=at, from_minor=standing, to_minor=price_minor))
         standing = price_minor
     return tuple(moves)
 

@@ -106,6 +106,8 @@ def join(tx: Tx, decided: Collecting, *, site: str, epoch: int, now: datetime) -
         run_id = _open_run(tx, one.need, now=now)
         _insert_job(tx, run_id, one, site=site, epoch=epoch)
         _plan_line(tx, one.need.requirement_id, now=now)
+    if decided.joins:
+        ring(tx, "price")
     return len(decided.joins)
 
 
@@ -146,6 +148,7 @@ def release(tx: Tx, decided: Releasing, *, now: datetime, who: str = "kvot") -> 
         for member in decided.waiting:
             change(tx, "UPDATE jobs SET run_id = :run WHERE job_id = :job", run=next_run, job=member.job_id)
     ring(tx, f"machine:{decided.machine}")
+    ring(tx, "price")
     return len(decided.starting)
 
 

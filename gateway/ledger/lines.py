@@ -1,6 +1,6 @@
 """Order lines enter, change while nothing was released for them, and end; afterwards a person is asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,7 +12,7 @@ from gateway.domain.orders import ShopOrder
 from gateway.domain.products import Family
 from gateway.domain.states import LineState
 from gateway.errors import IllegalTransitionError
-from gateway.ledger import facts
+from gateway.ledger import facts, offers
 from gateway.ledger.database import Tx
 from gateway.ledger.exceptions import open_exception, settle
 from gateway.ledger.sql import change, insert, row
@@ -27,9 +27,15 @@ _PASSED_OVER = frozenset({LineState.NOT_MADE, LineState.CANCELLED, LineState.SHI
 _WANTED = frozenset({LineState.RECEIVED, LineState.QUARANTINED})
 
 
+Promising = Callable[[Tx, LinePlan, datetime], datetime | None]  # at a time; None where the lead is fixed
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """An order as read from a shop: whether it may be made, and what is to become of each row."""
+    """An order as read from a shop: whether it may be made, and what is to become of each row.
+
+    `promising` computes the promise of a row that no offer was made for; None where nothing computes.
+    """
 
     shop: str
     due: bool
@@ -37,6 +43,7 @@ class Reading:
     plans: tuple[LinePlan, ...]
     families: Mapping[str, Family]
     erase_after: timedelta
+    promising: Promising | None = None
 
 
 def move_line(tx: Tx, line_id: int, *, seen: LineState, state: LineState, reason: str | None = None) -> None:
@@ -69,7 +76,7 @@ def insert_line(
     tx: Tx, order_id: int, plan: LinePlan, reading: Reading, *, counted_from: datetime, now: datetime
 ) -> None:
     """Put a row of an order in the ledger, with what must be made for it; its promise counts from a given time."""
-    promise = promise_of(plan.requirements, counted_from=counted_from, families=reading.families)
+    promise, source = _promise(tx, plan, reading, counted_from=counted_from, now=now)
     line_id = insert(
         tx,
         "order_lines",
@@ -84,7 +91,7 @@ def insert_line(
         quantity=plan.line.quantity,
         unit_price_minor=plan.line.unit_price_minor,
         promise_at=None if promise is None else to_text(promise),
-        promise_source=None if promise is None else "static",
+        promise_source=source,
         ship_together=0,
         state=plan.state,
         reason=plan.reason,
@@ -159,14 +166,30 @@ def _unplanned(tx: Tx, line: RowMapping, *, now: datetime) -> RowMapping:
 
 
 def _promise_anew(tx: Tx, line_id: int, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
-    promise = promise_of(plan.requirements, counted_from=now, families=reading.families)
+    promise, source = _promise(tx, plan, reading, counted_from=now, now=now)
     if promise is not None:
         change(
             tx,
-            "UPDATE order_lines SET promise_at = :promise, promise_source = 'static' WHERE line_id = :line",
+            "UPDATE order_lines SET promise_at = :promise, promise_source = :source WHERE line_id = :line",
             promise=to_text(promise),
+            source=source,
             line=line_id,
         )
+
+
+def _promise(
+    tx: Tx, plan: LinePlan, reading: Reading, *, counted_from: datetime, now: datetime
+) -> tuple[datetime | None, str | None]:
+    """Give the promise that binds, and where it comes from: the offer of that time, the plan, or a fixed lead."""
+    if not plan.requirements:
+        return None, None
+    offered = offers.binding(tx, reading.shop, plan.line.skus, counted_from)
+    if offered is not None:
+        return offered, "offer"
+    computed = None if reading.promising is None else reading.promising(tx, plan, now)
+    if computed is not None:
+        return computed, "computed"
+    return promise_of(plan.requirements, counted_from=counted_from, families=reading.families), "static"
 
 
 def _replace_line(tx: Tx, line: RowMapping, plan: LinePlan) -> None:

@@ -55,12 +55,16 @@ def post(tx: Tx, *, destination: str, subject: str, body: Mapping[str, object], 
     return seq
 
 
-def pending(tx: Tx, destination: str, *, limit: int, now: datetime) -> list[Fact]:
-    """Give the next facts to tell, in order; a postponed fact keeps back the later ones of its subject."""
+def pending(tx: Tx, destination: str, *, limit: int, now: datetime, kind: str = "") -> list[Fact]:
+    """Give the next facts to tell, in order; a postponed fact keeps back the later ones of its subject.
+
+    `kind` leaves only the subjects that begin with it (`order:`).
+    """
     found = rows(
         tx,
         "SELECT destination, seq, subject, body, attempts FROM outbox AS fact "
-        "WHERE destination = :destination AND dead_at IS NULL AND (not_before IS NULL OR not_before <= :now) "
+        "WHERE destination = :destination AND dead_at IS NULL AND substr(subject, 1, :length) = :kind "
+        "AND (not_before IS NULL OR not_before <= :now) "
         "AND NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.destination = fact.destination "
         "AND earlier.subject = fact.subject AND earlier.not_before > :now "
         "AND earlier.seq < fact.seq AND earlier.dead_at IS NULL) "
@@ -68,6 +72,8 @@ def pending(tx: Tx, destination: str, *, limit: int, now: datetime) -> list[Fact
         destination=destination,
         now=to_text(now),
         limit=limit,
+        kind=kind,
+        length=len(kind),
     )
     return [_fact(row) for row in found]
 

@@ -18,6 +18,14 @@ offers = table(
     maybe("valid_until"),
 )
 Index("offers_by_sku", offers.c.shop, offers.c.sku, offers.c.valid_from)
+Index(
+    "one_offer_in_force",
+    offers.c.shop,
+    offers.c.sku,
+    unique=True,
+    sqlite_where=offers.c.valid_until.is_(None),
+    postgresql_where=offers.c.valid_until.is_(None),
+)
 
 list_prices = table(
     "list_prices",

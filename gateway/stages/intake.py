@@ -1,16 +1,17 @@
 """Shop -> ledger: every order exactly once, whatever the shop repeats, reorders or forgets to send."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NoReturn
 
 from gateway.clock import Clock
-from gateway.domain.intake import Catalogue, DueRule, read_order
+from gateway.domain.intake import Catalogue, DueRule, LinePlan, read_order
 from gateway.domain.orders import ShopOrder
 from gateway.errors import RefusedError, ShopError
 from gateway.ledger import cursors, set_aside
-from gateway.ledger.database import Ledger, Tx
+from gateway.ledger.database import Ledger, Tx, ring
 from gateway.ledger.exceptions import open_exception
 from gateway.ledger.lines import Reading
 from gateway.ledger.orders import Taken, bind_shop, take
@@ -19,16 +20,22 @@ from gateway.stages.backoff import Backoff
 from gateway.stages.board import Board
 from gateway.stages.link import LinkState
 
+Promise = Callable[[Tx, str, LinePlan, datetime], datetime | None]  # (shop, line, now) -> None: a fixed lead
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Intake:
-    """One shop's way into the ledger: how often to ask, what is due, what its lines mean."""
+    """One shop's way into the ledger: how often to ask, what is due, what its lines mean.
+
+    `promising` computes the promise of a line that no offer was made for.
+    """
 
     shop: str
     poll_s: float
     rule: DueRule
     catalogue: Catalogue
     erase_after: timedelta
+    promising: Promise | None = None
 
     def reading(self, order: ShopOrder) -> Reading:
         """Read an order with this shop's rules."""
@@ -41,7 +48,12 @@ class Intake:
             plans=plans,
             families=families,
             erase_after=self.erase_after,
+            promising=self._promise if self.promising is not None else None,
         )
+
+    def _promise(self, tx: Tx, plan: LinePlan, now: datetime) -> datetime | None:
+        assert self.promising is not None
+        return self.promising(tx, self.shop, plan, now)
 
 
 async def intake(source: Intake, shop: Shop, *, ledger: Ledger, board: Board, clock: Clock, log: Any) -> NoReturn:
@@ -106,6 +118,8 @@ def store(tx: Tx, *, source: Intake, batch: Batch, clock: Clock) -> list[Taken]:
     """Store a batch and its cursor in one transaction."""
     taken = [take(tx, source.reading(order), now=clock.now()) for order in batch.orders]
     cursors.put(tx, f"shop:{source.shop}", batch.cursor, clock.now())
+    if any(one is not Taken.SAME for one in taken):
+        ring(tx, "price")
     return taken
 
 

@@ -40,6 +40,12 @@ class Topics:
                 return f"{self._machine(body.get('machine'))}/job/{_named(body, 'job_id')}/event"
             case "run":
                 return f"{self.base}/runs/{_named(body, 'family')}/{_named(body, 'run_id')}/event"
+            case "offer":
+                return f"{self.base}/offers/{_named(body, 'sku')}/event"
+            case "campaign":
+                return f"{self.base}/campaigns/{_named(body, 'family')}/event"
+            case "proposal":
+                return f"{self.base}/proposals/{_named(body, 'proposal_id')}"
             case "exception":
                 return f"{self.base}/exceptions/{_named(body, 'exception_id')}"
             case "machine":
@@ -54,7 +60,15 @@ class Topics:
             return f"{self._machine(name)}/{kind}"
         if kind in _MIRRORED_OF_GATEWAYS:
             return f"{self.base}/_gateway/{_level(name)}/{kind}"
-        return None
+        match kind:
+            case "run":
+                return f"{self.base}/runs/{_level(name)}/open"
+            case "offer":
+                return f"{self.base}/offers/{_level(name)}"
+            case "campaign":
+                return f"{self.base}/campaigns/{_level(name)}"
+            case _:
+                return None
 
     def tags(self, machine: str) -> str:
         """Give the topic of a machine's samples."""

@@ -1,5 +1,6 @@
 """What every driver promises, whatever it speaks: run against each machine that can be had on loopback."""
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
@@ -7,12 +8,16 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
-from drivers.base import Answer, Command, CommandKind, Driver, DriverError, JobPhase
+from drivers.base import Answer, Command, CommandKind, Driver, DriverError, Finding, JobPhase, Reconciling, Session
+from drivers.profile import WordOrder
 from simulators.journal import Event
+from simulators.plain.simulation import RunningPlain
 from simulators.press.simulation import RunningPress
+from simulators.words import WordOrder as Words
 from tests.drivers.conftest import FreshPress
 from tests.drivers.fake_machine import FakeMachine
 from tests.drivers.modbus_samples import cure, oven_driver
+from tests.drivers.plain_samples import plain_driver, plain_map, saw, trim
 from tests.drivers.plc import Plc
 from tests.drivers.plc_wire import served
 from tests.drivers.samples import command, driver_for, ignore
@@ -26,6 +31,7 @@ class Bench(Protocol):
 
     driver: Driver
     tells: bool  # it tells changes by itself; where it does not, polling has to do
+    remembers: bool  # it names its jobs; where it does not, only a start that it executes at once is possible
     command: Callable[..., Command]
 
     async def hand_over(self) -> None: ...
@@ -40,6 +46,7 @@ class Bench(Protocol):
 
 class FakeBench:
     tells = True
+    remembers = True
 
     def __init__(self, machine: FakeMachine) -> None:
         self.driver: Driver = machine
@@ -71,6 +78,7 @@ class FakeBench:
 
 class PressBench:
     tells = True
+    remembers = True
 
     def __init__(self, press: RunningPress, driver: Driver) -> None:
         self.driver = driver
@@ -99,6 +107,7 @@ class PressBench:
 
 class MailboxBench:
     tells = False
+    remembers = True
 
     def __init__(self, plc: Plc, driver: Driver) -> None:
         self.driver = driver
@@ -124,9 +133,48 @@ class MailboxBench:
         return ["LUND-1-1" if number == 1 else f"number {number}" for number in self._plc.starts]
 
 
+class PlainBench:
+    tells = False
+    remembers = False
+
+    def __init__(self, machine: RunningPlain, driver: Driver) -> None:
+        self.driver = driver
+        self.command: Callable[..., Command] = trim
+        self._machine = machine
+
+    async def hand_over(self) -> None:
+        await self._machine.panel(guard="shut", reset=True)
+
+    async def open_guard(self) -> None:
+        await self._machine.panel(guard="open")
+
+    async def shut_guard_and_reset(self) -> None:
+        await self._machine.panel(guard="shut", reset=True)
+
+    async def press_start(self) -> None:
+        await self._machine.panel(start=True)
+
+    async def work(self) -> None:
+        await eventually(lambda: not self._machine.state()["busy"], timeout_s=5)
+
+    def starts(self) -> list[str]:
+        entries = [entry for entry in self._machine.journal() if entry.event is Event.START]
+        return ["LUND-1-1" if entry.job_no == 1 else f"number {entry.job_no}" for entry in entries]
+
+
 @pytest_asyncio.fixture(
     loop_scope="session",
-    params=["fake", "plain", "secure", "store-and-start-only", "store-start-only", "mailbox", "mailbox-low-word-first"],
+    params=[
+        "fake",
+        "plain",
+        "secure",
+        "store-and-start-only",
+        "store-start-only",
+        "mailbox",
+        "mailbox-low-word-first",
+        "no-memory",
+        "no-memory-low-word-first",
+    ],
 )
 async def bench(request: pytest.FixtureRequest, fresh_press: FreshPress, tmp_path: Path) -> AsyncIterator[Bench]:
     match request.param:
@@ -136,9 +184,23 @@ async def bench(request: pytest.FixtureRequest, fresh_press: FreshPress, tmp_pat
             plc = Plc(little=request.param != "mailbox")
             async with served({1: plc}) as port:
                 yield MailboxBench(plc, oven_driver(f"modbus://127.0.0.1:{port}/1", little=plc.little))
+        case "no-memory" | "no-memory-low-word-first":
+            order, words = WordOrder.ABCD, Words.BIG
+            if request.param != "no-memory":
+                order, words = WordOrder.CDAB, Words.LITTLE
+            async with saw(tmp_path, cycle_s=0.15, word_order=words) as machine:
+                yield PlainBench(machine, plain_driver(machine.url, plain_map(order=order)))
         case kind:
             press = await fresh_press(kind)
             yield PressBench(press, driver_for(press, own=tmp_path if kind == "secure" else None))
+
+
+async def found(bench: Bench, session: Session, job_id: str, *, begun: bool) -> Finding:
+    """Ask what became of a job, as the gateway does."""
+    if bench.remembers:
+        return await session.ask(job_id)
+    assert isinstance(session, Reconciling)
+    return await session.reconcile(bench.command(CommandKind.LOAD_START, job_id), begun=begun)
 
 
 async def test_a_job_is_loaded_started_made_once_told_of_and_cleared(bench: Bench) -> None:
@@ -153,14 +215,16 @@ async def test_a_job_is_loaded_started_made_once_told_of_and_cleared(bench: Benc
                 await session.send(bench.command(CommandKind.START)),
             ]
         assert [receipt.answer for receipt in sent] == [Answer.ACCEPTED] * len(sent)
-        assert [job.job_id for job in (await session.look()).jobs] == ["LUND-1-1"]
+        named = [job.job_id for job in (await session.look()).jobs]
+        assert named == ["LUND-1-1"] if bench.remembers else len(named) == 1
         await bench.work()
-        made = await session.ask("LUND-1-1")
+        made = await found(bench, session, "LUND-1-1", begun=True)
         assert (made.phase, made.produced, made.good) == (JobPhase.ENDED, 2, 2)
         assert (made.started_at is None) == (made.ended_at is None)  # a machine without a clock tells neither
         assert made.started_at is None or (made.ended_at is not None and made.started_at <= made.ended_at)
-        assert (await session.send(bench.command(CommandKind.CLEAR))).answer is Answer.ACCEPTED
-        assert (await session.ask("LUND-1-1")).phase is None
+        if CommandKind.CLEAR in session.identity.kinds:
+            assert (await session.send(bench.command(CommandKind.CLEAR))).answer is Answer.ACCEPTED
+            assert (await session.ask("LUND-1-1")).phase is None
         assert (await session.look()).jobs == ()
     assert bench.starts() == ["LUND-1-1"]
 
@@ -181,7 +245,10 @@ async def test_the_same_job_sent_again_is_made_once_and_the_machine_says_that_it
         await session.send(bench.command(kind))
         again = await session.send(bench.command(kind))
         await bench.work()
-    if again.answer is Answer.REFUSED:
+    if not bench.remembers:
+        assert again.answer is Answer.REFUSED
+        assert "not sent" in again.evidence
+    elif again.answer is Answer.REFUSED:
         assert "unable to accept" in again.evidence
     else:
         assert "already accepted earlier" in again.evidence
@@ -200,14 +267,35 @@ async def test_a_command_past_its_deadline_is_never_sent(bench: Bench) -> None:
     await bench.hand_over()
     async with bench.driver.session(ignore) as session:
         kind = next(kind for kind in (CommandKind.LOAD, CommandKind.LOAD_START) if kind in session.identity.kinds)
-        with pytest.raises(DriverError, match="deadline"):
-            await session.send(bench.command(kind, deadline_s=0.0))
+        with contextlib.nullcontext() if not bench.remembers else pytest.raises(DriverError, match="deadline"):
+            receipt = await session.send(bench.command(kind, deadline_s=0.0))
+            assert receipt.answer is Answer.REFUSED
+            assert "deadline" in receipt.evidence
     async with bench.driver.session(ignore) as session:
-        assert (await session.ask("LUND-1-1")).phase is None
+        assert (await found(bench, session, "LUND-1-1", begun=False)).phase is None
+    assert bench.starts() == []
+
+
+async def test_a_machine_that_keeps_no_job_refuses_it_while_a_permit_is_missing(bench: Bench) -> None:
+    if bench.remembers:
+        pytest.skip("this machine keeps the job until it may move")
+    await bench.hand_over()
+    await bench.open_guard()
+    async with bench.driver.session(ignore) as session:
+        receipt = await session.send(bench.command(CommandKind.LOAD_START))
+        fallen = await session.look()
+        await bench.shut_guard_and_reset()
+        await bench.press_start()
+        back = await session.look()
+    assert receipt.answer is Answer.REFUSED
+    assert "ready" in receipt.evidence
+    assert [(look.permits.ready, look.permits.handed_over) for look in (fallen, back)] == [(False, None), (True, None)]
     assert bench.starts() == []
 
 
 async def test_permits_fall_with_the_guard_and_only_start_at_the_panel_moves_anything(bench: Bench) -> None:
+    if not bench.remembers:
+        pytest.skip("this machine keeps no job that could wait")
     await bench.hand_over()
     await bench.open_guard()
     async with bench.driver.session(ignore) as session:
@@ -233,6 +321,8 @@ async def test_permits_fall_with_the_guard_and_only_start_at_the_panel_moves_any
 async def test_a_cancelled_job_is_unknown_and_one_that_cannot_be_cancelled_still_waits(bench: Bench) -> None:
     async with bench.driver.session(ignore) as session:
         kinds = session.identity.kinds
+        if CommandKind.CANCEL not in kinds:
+            pytest.skip("this machine keeps no job that could be cancelled")
         kind = CommandKind.LOAD if CommandKind.LOAD in kinds else CommandKind.LOAD_START
         await session.send(bench.command(kind))
         receipt = await session.send(bench.command(CommandKind.CANCEL))

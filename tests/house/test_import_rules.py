@@ -21,9 +21,11 @@ OURS = re.compile(r"^(gateway|drivers|simulators)(\.|$)")
 BREACHES = {
     "simulators-stand-alone": ("simulators.press.machine", "import drivers.base"),
     "simulators-apart": ("simulators.press.machine", "import simulators.shop.store"),
+    "witness-alone": ("simulators.witness", "import simulators.journal"),
     "drivers-know-machines-only": ("drivers.opcua.session", "import gateway.domain.orders"),
     "port-below-protocols": ("drivers.base", "import drivers.profile"),
     "port-is-values": ("drivers.profile", "import os"),
+    "handshakes-are-pure": ("drivers.mailbox", "import asyncio"),
     "domain-is-pure": ("gateway.domain.orders", "import time"),
     "gateway-layers": ("gateway.ledger.jobs", "from gateway.stages import tend"),
     "no-cycles": ("gateway.errors", "import gateway.clock"),  # which imports errors in the copy
@@ -31,7 +33,8 @@ BREACHES = {
     "catalogs": ("gateway.stages.tend", "import drivers.catalog"),
     "shops-by-catalog": ("gateway.stages.intake", "import gateway.shops.woocommerce"),
     "only-opcua": ("gateway.daemon", "import asyncua"),
-    "only-http-client": ("gateway.uplink.mqtt", "import httpx"),
+    "only-modbus": ("simulators.modbus_wire", "import pymodbus"),
+    "only-http-client": ("gateway.cli.client", "import httpx"),
     "only-mqtt": ("gateway.stages.publish", "import paho.mqtt.client"),
     "only-sql": ("gateway.stages.plan", "import sqlite3"),
     "only-rest": ("gateway.cli.client", "import fastapi"),
@@ -42,11 +45,14 @@ SOUND = {
     "gateway.clock": "import gateway.errors",
     "drivers.catalog": "import drivers.opcua.session",
     "drivers.opcua.session": "import asyncua",
+    "drivers.modbus.session": "import pymodbus, drivers.handshake",
+    "drivers.handshake": "import drivers.mailbox",
+    "gateway.shops.http": "import httpx",
     "gateway.settings.check": "import drivers.catalog",
     "gateway.ledger.jobs": "import sqlalchemy, sqlite3",
     "gateway.api.app": "import fastapi, pydantic, starlette, uvicorn",
     "gateway.cli": "import rich, typer",
-    "gateway.cli.client": "import httpx",
+    "gateway.cli.client": "import http.client",
     "simulators.witness": "import paho.mqtt.client",
     "gateway.domain.orders": "import drivers.base",
 }
@@ -81,7 +87,9 @@ def test_a_breach_is_told_in_words(contract: str, tmp_path: Path) -> None:
 def _copy(directory: Path, imports: dict[str, str]) -> Path:
     """Build the skeleton of the repository: every module that contracts and breaches name, holding these imports."""
     named = {text for contract in CONTRACTS.values() for text in _modules(contract)}
-    named |= set(imports) | {module for module, _ in BREACHES.values()} | {"simulators.shop.store"}
+    named |= (
+        set(imports) | {module for module, _ in BREACHES.values()} | {"simulators.shop.store", "simulators.journal"}
+    )
     named |= {"drivers.opcua.session", "drivers.profile", "drivers.base", "gateway.stages.tend"}
     for module in named:
         path = directory.joinpath(*module.split("."))

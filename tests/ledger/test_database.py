@@ -1,3 +1,5 @@
+"""The database thread: what was answered is on the disk, whatever fails, and nobody else has the ledger."""
+
 import asyncio
 import os
 import threading

@@ -1,3 +1,5 @@
+"""Events, cursors and counters: who did what when, only added to; and numbers without a hole."""
+
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -1,3 +1,5 @@
+"""Exceptions: one question per subject and cause, decided once by a named person."""
+
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""Opening a ledger: new, resumed, upgraded, or refused with the reason."""
+
 import asyncio
 import sqlite3
 import sys

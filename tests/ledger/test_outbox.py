@@ -1,3 +1,5 @@
+"""The outbox: facts leave in order, each until it was acknowledged, and none is dropped."""
+
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

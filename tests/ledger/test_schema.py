@@ -1,3 +1,5 @@
+"""The schema: what the model forbids, the database refuses by itself."""
+
 from typing import Any
 
 import pytest

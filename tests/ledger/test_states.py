@@ -1,3 +1,5 @@
+"""Each state is left along the allowed pairs only, and the database knows the same pairs."""
+
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from itertools import product

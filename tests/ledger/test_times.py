@@ -1,3 +1,5 @@
+"""Times as texts: they sort as the moments do, keep their microseconds, and are UTC."""
+
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest

@@ -94,6 +94,19 @@ def test_after_a_restart_only_what_was_not_acknowledged_is_sent(tmp_path: Path) 
     assert waiting(store(tmp_path)) == [4, 5, 6, 8, 9, 10]
 
 
+def test_a_segment_whose_only_waiting_record_is_torn_goes_at_the_start(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    kept.append(samples(1, 3))
+    kept.acknowledge([1, 2])
+    kept.tidy()
+    file = segment(tmp_path)
+    file.write_bytes(file.read_bytes()[:-1])
+    again = store(tmp_path)
+    assert waiting(again) == []
+    assert not file.exists()
+    assert again.next_number > 2
+
+
 def test_a_damaged_file_of_acknowledgements_only_sends_twice(tmp_path: Path) -> None:
     kept = store(tmp_path)
     kept.append(samples(1, 3))

@@ -1,0 +1,228 @@
+"""What prices are decided from: articles a shop sells, open runs, offers in force, and how old all that is."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+
+from gateway.clock import Clock
+from gateway.domain.intake import LinePlan
+from gateway.domain.offers import Logged, rest_of
+from gateway.domain.pricing import CampaignSeen, FamilyRules, Mode, Policy, PriceMove, Source
+from gateway.domain.products import Product, Range
+from gateway.domain.runs import Member, OpenRun, choose_machine, foresee
+from gateway.ledger import collecting, offers
+from gateway.ledger.campaigns import campaign_seen
+from gateway.ledger.database import Tx
+from gateway.ledger.list_prices import ListPrice, list_price, listed
+from gateway.ledger.sql import row
+from gateway.ledger.times import to_time
+from gateway.shops.base import Prices, ShopProduct
+from gateway.stages.board import Board
+from gateway.stages.offer_mirrors import RunView
+from gateway.stages.plan import Floor, situation
+
+SHORTEST_PERIOD_S: Final = 30.0  # a hiccup of a fast poll is nothing that prices should move for
+_DAY: Final = timedelta(days=1)
+
+# (family, shop, list price in minor units if known) -> rules; ValueError where no list price is known.
+RulesOf = Callable[[str, str | None, int | None], FamilyRules]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pricing:
+    """What the price stage knows: the factory, the families' rules, the shops that can be priced.
+
+    `write_back`: the shops that are told. `periods_s`: how often links of the board (`shop:<name>`,
+    `machine:<name>`) are heard of; what is missing twice as long is stale.
+    """
+
+    floor: Floor
+    range: Range
+    rules: RulesOf
+    mode: Mode
+    zone: tzinfo = UTC
+    shops: Mapping[str, Prices] = field(default_factory=dict)
+    write_back: frozenset[str] = frozenset()
+    periods_s: Mapping[str, float] = field(default_factory=dict)
+
+    def mode_for(self, shop: str) -> Mode:
+        """Give how far prices go in a shop; one that is not written to is only advised."""
+        return self.mode if self.mode is not Mode.AUTO or shop in self.write_back else Mode.ADVISE
+
+    def priced(self, sku: str) -> tuple[Product, str] | None:
+        """Give the product and the family that prices an article, None for what is not made here."""
+        line = {"sku": sku, "name": "", "quantity": 1, "options": {}}
+        product = self.range.find((sku,), line)
+        family = None if product is None else product.priced_by
+        if product is None or family is None or not product.make or self.range.families[family].station:
+            return None
+        return product, family
+
+    def families(self) -> tuple[str, ...]:
+        """Give the families that price something, and those whose runs collect."""
+        pricing = {product.priced_by for product in self.range.products if product.make}
+        named = {name for name in pricing if name is not None and not self.range.families[name].station}
+        return tuple(sorted(named | set(self.floor.rules)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Article:
+    """An article of a shop with what the ledger knows of its price."""
+
+    shop: str
+    product: ShopProduct
+    family: str
+    rest: timedelta
+    base: ListPrice
+    standing: Logged | None
+    moves: tuple[PriceMove, ...]
+
+    @property
+    def price_minor(self) -> int:
+        """Give the price in force by the offer log; a new list price starts over."""
+        if self.standing is None or self.standing.valid_from < self.base.since:
+            return self.base.price_minor
+        return self.standing.offer.price_minor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FamilySeen:
+    """A family's open run and campaign, and its articles."""
+
+    view: RunView
+    campaign: CampaignSeen
+    articles: tuple[Article, ...]
+
+
+class Ages:
+    """How long ago each link was last seen up, in machine time."""
+
+    def __init__(self, pricing: Pricing, *, board: Board, clock: Clock) -> None:
+        self._pricing, self._board, self._clock = pricing, board, clock
+        self._began_s = clock.monotonic()
+        self._heard_s: dict[str, float] = {}
+
+    def look(self) -> None:
+        """Note which links are up now."""
+        for name in self._pricing.periods_s:
+            if self._board.get(("link", name)).get("state") == "up":
+                self._heard_s[name] = self._clock.monotonic()
+
+    @property
+    def settled(self) -> bool:
+        """Say whether every link was heard of, or has had its time since the start to be heard."""
+        waiting = [name for name in self._pricing.periods_s if name not in self._heard_s]
+        return not any(self._source(name, (name,)).age_s <= 2 * self._period_s(name) for name in waiting)
+
+    def sources(self, machines: Sequence[str]) -> tuple[Source, ...]:
+        """Give the ages of what a family's prices rest on: its youngest machine, and the oldest shop's orders."""
+        links = [name for name in (f"machine:{machine}" for machine in machines) if name in self._pricing.periods_s]
+        found = [self._source("machine", links)] if links else []
+        shops = [self._source("orders", (name,)) for name in self._pricing.periods_s if name.startswith("shop:")]
+        return (*found, *([max(shops, key=lambda one: one.age_s / one.period_s)] if shops else []))
+
+    def _source(self, name: str, links: Sequence[str]) -> Source:
+        now_s = self._clock.monotonic()
+        age_s = min(now_s - self._heard_s.get(link, self._began_s) for link in links)
+        return Source(name=name, age_s=max(0.0, age_s), period_s=max(self._period_s(link) for link in links))
+
+    def _period_s(self, link: str) -> float:
+        return max(SHORTEST_PERIOD_S, self._pricing.periods_s[link])
+
+
+def look(tx: Tx, pricing: Pricing, sold: Mapping[str, Sequence[ShopProduct]], *, now: datetime) -> list[FamilySeen]:
+    """Read everything that prices are decided from, in one go."""
+    scene = situation(tx, pricing.floor, now=now)
+    owed = _owed(tx, now=now)
+    articles: dict[str, list[Article]] = {}
+    for shop, products in sorted(sold.items()):
+        for product in sorted(products, key=lambda one: one.sku):
+            article = _article(tx, pricing, shop, product, now=now)
+            if article is not None:
+                articles.setdefault(article.family, []).append(article)
+    seen: list[FamilySeen] = []
+    for family in pricing.families():
+        machine = choose_machine(pricing.range.families[family], scene.candidates)
+        view = _run_view(tx, family, machine, scene.free_h.get(machine, 0.0), owed.get(family, ()))
+        campaign = campaign_seen(tx, family, now=now)
+        seen.append(FamilySeen(view=view, campaign=campaign, articles=tuple(articles.get(family, ()))))
+    return seen
+
+
+def promise_at_intake(tx: Tx, pricing: Pricing, shop: str, plan: LinePlan, now: datetime) -> datetime | None:
+    """Compute the promise of a line by the plan of the family that prices it; None where its lead is fixed.
+
+    What other steps of the route take is their fixed lead, if that is longer.
+    """
+    product = next((one for one in pricing.range.products if one.name == plan.product), None)
+    family = None if product is None else product.priced_by
+    driving = next((need for need in plan.requirements if need.family == family), None)
+    if product is None or family is None or driving is None:
+        return None
+    if pricing.range.families[family].policy is Policy.STATIC or pricing.range.families[family].station:
+        return None
+    known = next((price for sku in plan.line.skus if (price := list_price(tx, shop, sku)) is not None), None)
+    rules = pricing.rules(family, shop, known or max(1, plan.line.unit_price_minor))
+    scene = situation(tx, pricing.floor, now=now)
+    machine = choose_machine(pricing.range.families[family], scene.candidates)
+    free_h = scene.free_h.get(machine, 0.0)
+    view = _run_view(tx, family, machine, free_h, _owed(tx, now=now).get(family, ()))
+    planned = foresee(view.run, rules, free_h=free_h, now=now)
+    units = max(1, math.ceil(driving.quantity * driving.places))
+    return max(planned.promise_for(units).at, now + rest_of(product, pricing.range.families))
+
+
+def _article(tx: Tx, pricing: Pricing, shop: str, product: ShopProduct, *, now: datetime) -> Article | None:
+    priced = pricing.priced(product.sku)
+    base = None if priced is None else listed(tx, shop, product.sku, product.currency)
+    if priced is None or base is None:
+        return None
+    return Article(
+        shop=shop,
+        product=product,
+        family=priced[1],
+        rest=rest_of(priced[0], pricing.range.families),
+        base=base,
+        standing=offers.standing(tx, shop, product.sku),
+        moves=offers.price_moves(tx, shop, product.sku, base=base, since=now - _DAY),
+    )
+
+
+def _run_view(tx: Tx, family: str, machine: str, queue_h: float, owed: Sequence[Member]) -> RunView:
+    """Give the open run as it will be once everything owed has joined it."""
+    run = next(iter(collecting.open_runs(tx, family)), None)
+    if run is not None:
+        found = row(tx, "SELECT state, opened_at FROM runs WHERE run_id = :run", run=run.run_id)
+        assert found is not None
+        joined = replace(run, members=(*run.members, *owed))
+        return RunView(
+            family=family,
+            machine=machine,
+            run=joined,
+            state=found["state"],
+            opened_at=found["opened_at"],
+            queue_h=queue_h,
+        )
+    if not owed:
+        return RunView(family=family, machine=machine, run=None, queue_h=queue_h)
+    opening = OpenRun(run_id=0, family=family, setup_key=family, held=None, members=tuple(owed))
+    return RunView(family=family, machine=machine, run=opening, queue_h=queue_h)
+
+
+def _owed(tx: Tx, *, now: datetime) -> dict[str, list[Member]]:
+    """Give what is ordered and has not joined a run yet, by family."""
+    members: dict[str, list[Member]] = {}
+    for need in collecting.owed(tx):
+        member = Member(
+            job_id="",
+            order_id=0,
+            quantity=need.quantity,
+            places=need.places,
+            ready=need.ready,
+            promise_at=to_time(need.promise_at) if need.promise_at else None,
+            placed_at=now,
+        )
+        members.setdefault(need.family, []).append(member)
+    return members
