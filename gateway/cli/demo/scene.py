@@ -125,12 +125,15 @@ class Scene:
         async with asyncio.timeout(UP_S):
             while True:
                 self.check()
-                status = await self.status()
-                links = {} if status is None else {name: link["state"] for name, link in status["links"].items()}
-                machines = (f"machine:{name}" for name in self.wishes.machines)
-                if all(links.get(name) == "up" for name in ("mqtt", "shop:webshop", *machines)):
+                if (status := await self.status()) is not None and self._answered(status):
                     return
                 await asyncio.sleep(0.1)
+
+    def _answered(self, status: Mapping[str, Any]) -> bool:
+        """Say whether shop and broker are there, and every machine has said who it is: only then it can be armed."""
+        links = {name: link["state"] for name, link in status["links"].items()}
+        known = {one["machine"] for one in status["machines"] if one["now"].get("identity")}
+        return links.get("mqtt") == links.get("shop:webshop") == "up" and known >= set(self.wishes.machines)
 
 
 @asynccontextmanager
