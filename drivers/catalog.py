@@ -10,7 +10,8 @@ from drivers.base import Driver, MonotonicClock, Security
 from drivers.link import Links
 from drivers.mailbox_command import map_faults
 from drivers.modbus.address import parse_address
-from drivers.modbus.places import plain_faults
+from drivers.modbus.places import plain_faults as modbus_plain_faults
+from drivers.opcua.places import plain_faults as opcua_plain_faults
 from drivers.profile import Profile
 from drivers.station.session import Station
 
@@ -96,6 +97,18 @@ def _modbus_mailbox(
     return mailbox_driver(url=url, profile=profile, monotonic=monotonic, links=links)
 
 
+def _opcua_plain(
+    _name: str, url: str, profile: Profile, security: Security, monotonic: MonotonicClock, _links: Links
+) -> Driver:
+    from drivers.opcua.plain import plain_driver  # noqa: PLC0415 - asyncua takes a second
+    from drivers.opcua.security import normal_fingerprint  # noqa: PLC0415 - only those who use it pay
+
+    _check_opcua_address(url)
+    if security.server_fingerprint is not None:
+        normal_fingerprint(security.server_fingerprint)
+    return plain_driver(url=url, profile=profile, security=security, monotonic=monotonic)
+
+
 def _modbus_plain(
     _name: str, url: str, profile: Profile, _security: Security, monotonic: MonotonicClock, links: Links
 ) -> Driver:
@@ -108,9 +121,11 @@ DRIVERS: Mapping[tuple[str, str], Opener] = {
     ("opcua", "isa95-jobs"): _isa95_jobs,
     ("modbus", "mailbox"): _modbus_mailbox,
     ("modbus", "plain"): _modbus_plain,
+    ("opcua", "plain"): _opcua_plain,
 }
 _ADDRESSES: Final[Mapping[str, Callable[[str], object]]] = {"opcua": _check_opcua_address, "modbus": parse_address}
 _PROFILES: Final[Mapping[tuple[str, str], Callable[[Profile], tuple[str, ...]]]] = {
     ("modbus", "mailbox"): map_faults,
-    ("modbus", "plain"): plain_faults,
+    ("modbus", "plain"): modbus_plain_faults,
+    ("opcua", "plain"): opcua_plain_faults,
 }

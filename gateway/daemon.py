@@ -129,6 +129,7 @@ class _House:
             clock=self._clock,
             machines=places,
             shops=tuple(self._settings.shops),
+            stations=self._stations,
             started_at=self._clock.now(),
         )
 

@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 FINISHED = frozenset({"made", "shipped", "not_made", "cancelled"})
+_PRICING = frozenset({"offer", "campaign", "proposal"})  # what a fact tells of, by the first word of its type
 _SESSION_S = 3600  # the broker keeps for us what it hears while we reconnect
 
 
@@ -58,10 +59,11 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Write:
-    """One line of the shop's own log: a request that asked to change an order, and whether anything changed."""
+    """One line of the shop's own log: a request to change an order or an article, and whether anything changed."""
 
-    order: str
     changed: bool
+    order: str | None = None
+    product: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,13 +74,15 @@ class Fact:
     epoch: int
     seq: int
     job_id: str | None = None
+    type: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
     """What the gateway says of itself. `job_ids` are (machine, job id); `facts` how many it has posted.
 
-    `orders_in` and `lines` count what is due: not the unpaid.
+    `orders_in` and `lines` count what is due: not the unpaid. `promises`: lines made that had a promise, and how
+    many of them were made by then.
     """
 
     orders_in: int
@@ -88,6 +92,8 @@ class Told:
     exceptions: int
     job_ids: frozenset[tuple[str, str]]
     facts: int | None = None
+    runs: int = 0
+    promises: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +130,11 @@ class Verdict:
     pieces_good: int
     values_published: int
     tag_gaps_undeclared: int
+    offers_published: int
+    price_writes: int
+    runs: int
+    promises_made: int
+    promises_kept: int
     broken: tuple[str, ...] = field(default=())
 
     @property
@@ -153,12 +164,17 @@ def judge(evidence: Evidence) -> Verdict:
         "orders_unfinished": sum(order.state not in FINISHED for order in due),
         "fact_gaps": fact_gaps(evidence.facts),
         "facts_published": len({fact.id for fact in evidence.facts}),
-        "status_writes": sum(write.changed for write in evidence.writes),
+        "status_writes": sum(write.changed and write.order is not None for write in evidence.writes),
         "exceptions": told.exceptions,
         "pieces_ordered": sum(order.pieces for order in due),
         "pieces_good": _good(evidence.journal),
         "values_published": evidence.tags.values,
         "tag_gaps_undeclared": evidence.tags.undeclared,
+        "offers_published": len({fact.id for fact in evidence.facts if fact.type == "offer.changed"}),
+        "price_writes": sum(write.changed and write.product is not None for write in evidence.writes),
+        "runs": told.runs,
+        "promises_made": told.promises[0],
+        "promises_kept": told.promises[1],
     }
     relations = [
         _equal("orders_placed", counts["orders_placed"], "the orders wanted", evidence.orders_wanted),
@@ -173,8 +189,7 @@ def judge(evidence: Evidence) -> Verdict:
         _equal("exceptions", counts["exceptions"], "those expected", evidence.exceptions_wanted),
         _equal("started jobs that no fact tells of", len(_untold(starts, evidence.facts)), "none", 0),
     ]
-    if told.facts is not None:
-        relations.append(_equal("facts_published", counts["facts_published"], "facts the gateway posted", told.facts))
+    relations.append(_unposted(counts["facts_published"], told.facts, evidence.facts))
     if counts["pieces_good"] < counts["pieces_ordered"]:
         relations.append(
             f"good parts are {counts['pieces_good']}, fewer than pieces ordered ({counts['pieces_ordered']})"
@@ -199,9 +214,14 @@ def read_journal(path: Path) -> tuple[Entry, ...]:
 
 
 def read_writes(path: Path) -> tuple[Write, ...]:
-    """Read from the shop's log (JSON lines), like a journal, the requests that asked to change an order."""
+    """Read from the shop's log (JSON lines), like a journal, the requests to change an order or an article."""
     return tuple(
-        Write(order=str(line["order"]), changed=bool(line["changed"])) for line in _lines(path) if "order" in line
+        Write(
+            changed=bool(line["changed"]),
+            order=str(line["order"]) if "order" in line else None,
+            product=str(line["product"]) if "product" in line else None,
+        )
+        for line in _lines(path)
     )
 
 
@@ -288,6 +308,14 @@ def _equal(what: str, is_: int, other: str, wanted: int) -> str:
     return "" if is_ == wanted else f"{what} is {is_}, but {other}: {wanted}"
 
 
+def _unposted(heard: int, posted: int | None, facts: Sequence[Fact]) -> str:
+    """Compare the facts heard with those posted; prices go on after the gateway was asked, nothing else does."""
+    later = {fact.id for fact in facts if fact.type.partition(".")[0] in _PRICING}
+    if posted is None or posted <= heard <= posted + len(later):
+        return ""
+    return f"facts_published is {heard}, but facts the gateway posted: {posted}"
+
+
 def _double_starts(starts: Mapping[tuple[str, str], int], known: frozenset[tuple[str, str]]) -> int:
     return sum(count - 1 if job in known else count for job, count in starts.items())
 
@@ -326,6 +354,7 @@ def _fact(payload: bytes) -> Fact | str | None:
             epoch=int(body["epoch"]),
             seq=int(body["seq"]),
             job_id=None if job is None else str(job),
+            type=str(body.get("type", "")),
         )
     except (ValueError, TypeError) as fault:
         return str(fault)

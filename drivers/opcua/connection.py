@@ -4,7 +4,6 @@ import asyncio
 import base64
 import logging
 import math
-import re
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -23,6 +22,7 @@ from cryptography.exceptions import InvalidSignature
 
 from drivers.base import DriverError, MonotonicClock
 from drivers.opcua.binary import Reader, Reading, Variant, WireError
+from drivers.opcua.places import NODE
 from drivers.opcua.publishing import Listener, Publishing, skip_response_header
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ _KEEP_ALIVE_MS = 10_000.0
 _QUEUE_MIN = 10
 _ITEMS_AT_ONCE = 500
 _MAX_PAGES = 100  # of one node's references
-_NODE = re.compile(r"(?:nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<text>.+)")
 
 # What the library lets out when a peer, or the way to it, is not as it should be.
 _LIBRARY_ERRORS = (
@@ -128,7 +127,7 @@ class Connection:
 
     def node(self, address: str) -> ua.NodeId:
         """Resolve `nsu=URI;s=Name` (also i=, g=, b=) on this server; raise `DriverError` where it cannot be."""
-        match = _NODE.fullmatch(address)
+        match = NODE.fullmatch(address)
         if match is None:
             raise DriverError(f"{address!r} is not a node address: write nsu=URI;s=Name, without an index")
         uri = match["uri"]
@@ -152,6 +151,26 @@ class Connection:
         if len(readings) != len(nodes):
             raise DriverError(f"reading: {len(readings)} values came for {len(nodes)} nodes")
         return readings
+
+    async def write(
+        self, values: Sequence[tuple[ua.NodeId, ua.Variant]], *, deadline_s: float | None = None
+    ) -> tuple[int, ...]:
+        """Write values in one request, once, and give each one's status; after `deadline_s` nothing is sent.
+
+        Raise `DriverError` when no answer came: they may have been written.
+        """
+        request = ua.WriteRequest()
+        # Many controllers refuse a value that comes with a status or a time.
+        request.Parameters.NodesToWrite = [
+            ua.WriteValue(NodeId=node, AttributeId=AttributeIds.Value, Value=ua.DataValue(Value=value, StatusCode=None))
+            for node, value in values
+        ]
+        answer = await self._request("writing", request, deadline_s=deadline_s)
+        with _decoding("writing"):
+            statuses = answer.array(Reader.u32)
+        if len(statuses) != len(values):
+            raise DriverError(f"writing: {len(statuses)} results came for {len(values)} values")
+        return statuses
 
     async def call(
         self,

@@ -19,6 +19,7 @@ from gateway.errors import SettingsError
 
 MODE = 0o660
 GROUP = "kvot"
+BACKLOG = 64
 LONGEST_PATH = 100  # bytes; the kernel's limit is 108
 
 
@@ -54,7 +55,8 @@ def peer_name(peer: socket.socket) -> str:
 def control_socket(path: Path) -> Iterator[socket.socket]:
     """Bind the control socket, mode 0660, group `kvot` where it exists; remove it afterwards.
 
-    The state lock is held by then, so a socket left behind belongs to nobody.
+    The state lock is held by then, so a socket left behind belongs to nobody. Who connects before `serve`
+    runs waits for it, and is not refused.
     """
     if len(os.fsencode(path)) > LONGEST_PATH:
         raise SettingsError(
@@ -72,6 +74,7 @@ def control_socket(path: Path) -> Iterator[socket.socket]:
         with contextlib.suppress(KeyError, PermissionError):
             os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
         path.chmod(MODE)
+        bound.listen(BACKLOG)
         bound.setblocking(False)
         yield bound
     finally:

@@ -44,6 +44,30 @@ def opcua(
     _end(main, [*(_press_arguments(config, name) if config else []), *context.args])
 
 
+@app.command(context_settings=_PASS_ON)
+def oven(context: typer.Context) -> None:
+    """Simulate a Modbus oven with the mailbox map; its own options: `kvot simulate oven -- --help`."""
+    from simulators.oven.__main__ import main  # noqa: PLC0415 - `--help` must not pay for it
+
+    _end(main, context.args)
+
+
+@app.command(context_settings=_PASS_ON)
+def plain(context: typer.Context) -> None:
+    """Simulate a Modbus machine that remembers no jobs; its own options: `kvot simulate plain -- --help`."""
+    from simulators.plain.__main__ import main  # noqa: PLC0415 - `--help` must not pay for it
+
+    _end(main, context.args)
+
+
+@app.command(context_settings=_PASS_ON)
+def person(context: typer.Context) -> None:
+    """Simulate the person at a station; its own options: `kvot simulate person -- --help`."""
+    from simulators.person.__main__ import main  # noqa: PLC0415 - `--help` must not pay for it
+
+    _end(main, context.args)
+
+
 def _end(main: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> None:
     raise typer.Exit(main(arguments))
 

@@ -13,8 +13,8 @@ from gateway.domain.products import Family, Product
 
 GRACE: Final = timedelta(seconds=120)  # who ordered so soon after a change saw the offer before it
 _DAY: Final = timedelta(days=1)
-_GRAINS: Final = tuple(timedelta(minutes=minutes) for minutes in (60, 15, 5, 1))
-_SHARE: Final = 20  # a promise is rounded to at most this part of its lead
+_GRAINS: Final = tuple(timedelta(minutes=minutes) for minutes in (360, 180, 60, 15, 5, 1))
+_SHARE: Final = 16  # a promise is rounded to at most this part of its lead
 _STALE_GRAINS: Final = 2
 
 

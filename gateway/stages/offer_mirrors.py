@@ -63,23 +63,9 @@ def run_mirror(
             "needs_approval": plan.release.needs_approval,
         },
         "promise": {"at": to_text(plan.promise.at), "which": plan.promise.which.value},
-        "forecast": {
-            "start": to_text(plan.forecast.start),
-            "finish": {"p50": to_text(plan.forecast.finish_p50), "p90": to_text(plan.forecast.finish_p90)},
-            "units": {
-                "p10": plan.forecast.units_p10,
-                "p50": plan.forecast.units_p50,
-                "p90": plan.forecast.units_p90,
-            },
-        },
+        "forecast": _forecast(plan),
         "queue": {"hours": round(view.queue_h, _HOURS)},
-        "cost": {
-            "unit_now_minor": plan.cost.unit_now_minor,
-            "setup_minor": plan.cost.setup_minor,
-            "share_now_minor": plan.cost.share_now_minor,
-            "share_forecast_minor": plan.cost.share_forecast_minor,
-            "bid_minor": plan.cost.bid_minor,
-        },
+        "cost": _cost(plan),
         "price": price_view(rules, plan),
         "demand": {"units_day": round(plan.units_day, _HOURS), "level": plan.level},
         "campaign": campaign_view(plan),
@@ -156,6 +142,25 @@ def reasons_view(reasons: Sequence[Reason], *, zone: tzinfo, currency: str) -> l
         }
         for reason in reasons
     ]
+
+
+def _forecast(plan: RunPlan) -> Value:
+    expected = plan.forecast
+    return {
+        "start": to_text(expected.start),
+        "finish": {"p50": to_text(expected.finish_p50), "p90": to_text(expected.finish_p90)},
+        "units": {"p10": expected.units_p10, "p50": expected.units_p50, "p90": expected.units_p90},
+    }
+
+
+def _cost(plan: RunPlan) -> Value:
+    return {
+        "unit_now_minor": plan.cost.unit_now_minor,
+        "setup_minor": plan.cost.setup_minor,
+        "share_now_minor": plan.cost.share_now_minor,
+        "share_forecast_minor": plan.cost.share_forecast_minor,
+        "bid_minor": plan.cost.bid_minor,
+    }
 
 
 def _time(at: datetime | None) -> str | None:

@@ -24,10 +24,10 @@ from gateway.stages.backoff import Backoff
 from gateway.stages.board import Board
 from gateway.stages.link import LinkState
 from gateway.stages.offer_mirrors import campaign_view, offer_mirror, run_mirror
-from gateway.stages.pricing import Ages, Article, FamilySeen, Pricing, look
+from gateway.stages.pricing import Ages, Article, FamilySeen, Pricing, Sold, look
 
 BELL: Final = "price"
-LOOK_AGAIN_S: Final = 2.0  # machine time; business time may run faster
+LOOK_AGAIN_S: Final = 1.0  # machine time; business time may run faster
 PAUSE_S: Final = 0.2  # between two rounds, however often the bell rings
 READ_S: Final = 30.0  # how often a shop is asked for its prices
 _STALE: Final = "stale inputs"
@@ -79,17 +79,18 @@ class Rounds:
     def __init__(self, pricing: Pricing, *, ledger: Ledger, board: Board, clock: Clock, log: Any) -> None:
         self._pricing, self._ledger, self._board = pricing, ledger, board
         self._clock, self._log = clock, log
-        self._ages = Ages(pricing, board=board, clock=clock)
-        self._sold: dict[str, tuple[ShopProduct, ...]] = {}
+        self.ages = Ages(pricing, board=board, clock=clock)
+        self.sold: dict[str, tuple[Sold, ...]] = {}  # by shop, once it was read
         self._shown: dict[str, dict[str, dict[str, object]]] = {}  # sku -> shop -> offer
         self._stale: dict[str, bool] = {}
+        self._unplanned: dict[str, str] = {}  # family -> why
         self._proposed: dict[str, int | None] = {}
 
     async def run(self) -> Never:
         """Make a round on every change, and every few seconds."""
         while True:
-            self._ages.look()
-            if self._ages.settled:
+            self.ages.look()
+            if self.ages.settled:
                 await self.once()
             await self._clock.sleep(PAUSE_S)
             await self._ledger.changed(BELL, timeout_s=LOOK_AGAIN_S)
@@ -113,15 +114,17 @@ class Rounds:
         """Read the prices of a shop once: new articles, and prices that its owner changed."""
         read_at = self._clock.now()
         products = await self._pricing.shops[shop].products()
-        priced = tuple(one for one in products if self._pricing.priced(one.sku) is not None)
-        await self._ledger.write(partial(observe, shop=shop, products=priced, read_at=read_at, now=self._clock.now()))
-        self._sold[shop] = priced
+        ordered = sorted(products, key=lambda one: one.sku)
+        sold = tuple(found for one in ordered if (found := self._pricing.sold(one)) is not None)
+        made = [one.product for one in sold]
+        await self._ledger.write(partial(observe, shop=shop, products=made, read_at=read_at, now=self._clock.now()))
+        self.sold[shop] = sold
         self._ledger.ring(BELL)
 
     async def once(self) -> None:
         """Plan every family, put in force what changed, and show it all."""
         now = self._clock.now()
-        seen = await self._ledger.read(lambda tx: look(tx, self._pricing, self._sold, now=now))
+        seen = await self._ledger.read(lambda tx: look(tx, self._pricing, self.sold, now=now))
         decided = [one for family in seen if (one := await self._decide(family, now)) is not None]
         steps = [step for one in decided for step in self._steps(one, now)]
         steps += [partial(_withdraw, shop=shop, sold=sold, now=now) for shop, sold in self._still_offered()]
@@ -133,16 +136,21 @@ class Rounds:
 
     async def _decide(self, seen: FamilySeen, now: datetime) -> Decided | None:
         """Plan a family, or say in the log why it cannot be."""
+        family = seen.view.family
         try:
-            return await self._planned(seen, now)
+            decided = await self._planned(seen, now)
         except ValueError as fault:  # no list price is known yet, or the calendar has no working time
-            self._log.debug("no plan", family=seen.view.family, reason=str(fault))
+            if self._unplanned.get(family) != str(fault):
+                self._log.info("no plan", family=family, reason=str(fault))
+            self._unplanned[family] = str(fault)
             return None
+        self._unplanned.pop(family, None)
+        return decided
 
     async def _planned(self, seen: FamilySeen, now: datetime) -> Decided:
         """Plan each article by its own price; articles that look the same share a plan."""
         family = self._pricing.range.families[seen.view.family]
-        sources = self._ages.sources(family.machines)
+        sources = self.ages.sources(family.machines)
         plans: dict[object, tuple[FamilyRules, RunPlan]] = {}
         articles: list[Priced] = []
         for article in seen.articles:
@@ -186,9 +194,9 @@ class Rounds:
         article = priced.article
         return Publication(
             shop=article.shop,
-            sku=article.product.sku,
-            product_id=article.product.product_id,
-            family=article.family,
+            sku=article.sold.product.sku,
+            product_id=article.sold.product.product_id,
+            family=article.sold.family,
             offer=priced.offer,
             list_minor=article.base.price_minor,
             before=None if article.standing is None else article.standing.offer_id,
@@ -199,7 +207,7 @@ class Rounds:
 
     def _proposals(self, priced: Priced, now: datetime) -> list[Step]:
         """Propose a price that a person has to decide about; small changes of what is proposed are none."""
-        subject = f"offer:{priced.article.shop}/{priced.article.product.sku}"
+        subject = f"offer:{priced.article.shop}/{priced.article.sold.product.sku}"
         price, before = priced.plan.price, self._proposed.get(subject, _UNKNOWN)
         if price.proposed_minor is None:
             self._proposed[subject] = None
@@ -237,7 +245,7 @@ class Rounds:
         """Give the articles of each shop whose offers may stand; those of a shop not read yet are left alone."""
         if self._pricing.mode is Mode.OFF:
             return [(shop, frozenset()) for shop in self._pricing.shops]
-        return [(shop, frozenset(one.sku for one in products)) for shop, products in self._sold.items()]
+        return [(shop, frozenset(one.product.sku for one in sold)) for shop, sold in self.sold.items()]
 
     def _show(self, one: Decided) -> None:
         """Put the run, the campaign and every changed offer on the board."""
@@ -249,7 +257,7 @@ class Rounds:
         if self._pricing.mode is Mode.OFF:
             return
         for priced in one.articles:
-            sku, shop = priced.article.product.sku, priced.article.shop
+            sku, shop = priced.article.sold.product.sku, priced.article.shop
             shown = self._shown.setdefault(sku, {})
             if priced.changed or shop not in shown:
                 shown[shop] = offer_mirror(shop, sku, family, priced.offer, priced.plan, zone=self._pricing.zone)
@@ -297,7 +305,7 @@ def _plan(seen: FamilySeen, rules: FamilyRules, known: Seen, now: datetime) -> R
 def _priced(article: Article, rules: FamilyRules, plan: RunPlan, *, write: bool) -> Priced:
     standing = article.standing
     before = None if standing is None else standing.offer
-    offer = make_offer(plan, before, exact=rules.shipping.cutoff is not None, rest=article.rest)
+    offer = make_offer(plan, before, exact=rules.shipping.cutoff is not None, rest=article.sold.rest)
     changed = what_changed(before, offer)
     if standing is not None and standing.to_shop != write:
         changed = (*changed, "mode")

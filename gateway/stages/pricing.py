@@ -10,7 +10,7 @@ from gateway.clock import Clock
 from gateway.domain.intake import LinePlan
 from gateway.domain.offers import Logged, rest_of
 from gateway.domain.pricing import CampaignSeen, FamilyRules, Mode, Policy, PriceMove, Source
-from gateway.domain.products import Product, Range
+from gateway.domain.products import Range
 from gateway.domain.runs import Member, OpenRun, choose_machine, foresee
 from gateway.ledger import collecting, offers
 from gateway.ledger.campaigns import campaign_seen
@@ -28,6 +28,15 @@ _DAY: Final = timedelta(days=1)
 
 # (family, shop, list price in minor units if known) -> rules; ValueError where no list price is known.
 RulesOf = Callable[[str, str | None, int | None], FamilyRules]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sold:
+    """An article of a shop that is made here: the family that prices it, and what its other steps take at least."""
+
+    product: ShopProduct
+    family: str
+    rest: timedelta
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,14 +60,14 @@ class Pricing:
         """Give how far prices go in a shop; one that is not written to is only advised."""
         return self.mode if self.mode is not Mode.AUTO or shop in self.write_back else Mode.ADVISE
 
-    def priced(self, sku: str) -> tuple[Product, str] | None:
-        """Give the product and the family that prices an article, None for what is not made here."""
-        line = {"sku": sku, "name": "", "quantity": 1, "options": {}}
-        product = self.range.find((sku,), line)
-        family = None if product is None else product.priced_by
-        if product is None or family is None or not product.make or self.range.families[family].station:
+    def sold(self, product: ShopProduct) -> Sold | None:
+        """Find who prices an article, None for what is not made here."""
+        line = {"sku": product.sku, "name": "", "quantity": 1, "options": {}}
+        found = self.range.find((product.sku,), line)
+        family = None if found is None else found.priced_by
+        if found is None or family is None or not found.make or self.range.families[family].station:
             return None
-        return product, family
+        return Sold(product=product, family=family, rest=rest_of(found, self.range.families))
 
     def families(self) -> tuple[str, ...]:
         """Give the families that price something, and those whose runs collect."""
@@ -72,9 +81,7 @@ class Article:
     """An article of a shop with what the ledger knows of its price."""
 
     shop: str
-    product: ShopProduct
-    family: str
-    rest: timedelta
+    sold: Sold
     base: ListPrice
     standing: Logged | None
     moves: tuple[PriceMove, ...]
@@ -132,16 +139,16 @@ class Ages:
         return max(SHORTEST_PERIOD_S, self._pricing.periods_s[link])
 
 
-def look(tx: Tx, pricing: Pricing, sold: Mapping[str, Sequence[ShopProduct]], *, now: datetime) -> list[FamilySeen]:
+def look(tx: Tx, pricing: Pricing, sold: Mapping[str, Sequence[Sold]], *, now: datetime) -> list[FamilySeen]:
     """Read everything that prices are decided from, in one go."""
     scene = situation(tx, pricing.floor, now=now)
     owed = _owed(tx, now=now)
     articles: dict[str, list[Article]] = {}
-    for shop, products in sorted(sold.items()):
-        for product in sorted(products, key=lambda one: one.sku):
-            article = _article(tx, pricing, shop, product, now=now)
+    for shop, ones in sorted(sold.items()):
+        for one in ones:
+            article = _article(tx, shop, one, now=now)
             if article is not None:
-                articles.setdefault(article.family, []).append(article)
+                articles.setdefault(one.family, []).append(article)
     seen: list[FamilySeen] = []
     for family in pricing.families():
         machine = choose_machine(pricing.range.families[family], scene.candidates)
@@ -174,19 +181,17 @@ def promise_at_intake(tx: Tx, pricing: Pricing, shop: str, plan: LinePlan, now: 
     return max(planned.promise_for(units).at, now + rest_of(product, pricing.range.families))
 
 
-def _article(tx: Tx, pricing: Pricing, shop: str, product: ShopProduct, *, now: datetime) -> Article | None:
-    priced = pricing.priced(product.sku)
-    base = None if priced is None else listed(tx, shop, product.sku, product.currency)
-    if priced is None or base is None:
+def _article(tx: Tx, shop: str, sold: Sold, *, now: datetime) -> Article | None:
+    sku = sold.product.sku
+    base = listed(tx, shop, sku, sold.product.currency)
+    if base is None:
         return None
     return Article(
         shop=shop,
-        product=product,
-        family=priced[1],
-        rest=rest_of(priced[0], pricing.range.families),
+        sold=sold,
         base=base,
-        standing=offers.standing(tx, shop, product.sku),
-        moves=offers.price_moves(tx, shop, product.sku, base=base, since=now - _DAY),
+        standing=offers.standing(tx, shop, sku),
+        moves=offers.price_moves(tx, shop, sku, base=base, since=now - _DAY),
     )
 
 

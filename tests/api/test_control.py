@@ -87,6 +87,12 @@ async def test_a_socket_left_behind_by_a_kill_is_replaced(state_dir: Path) -> No
         assert path.exists()
 
 
+async def test_who_connects_before_anything_is_served_waits_and_is_not_refused(state_dir: Path) -> None:
+    path = state_dir / "kvot.sock"
+    with control_socket(path), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as early:
+        early.connect(str(path))
+
+
 async def test_a_path_longer_than_the_kernel_takes_is_refused_in_words(state_dir: Path) -> None:
     with pytest.raises(SettingsError, match=r"api\.socket"), control_socket(state_dir / ("x" * 120)):
         pass

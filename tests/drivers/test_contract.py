@@ -17,6 +17,7 @@ from simulators.words import WordOrder as Words
 from tests.drivers.conftest import FreshPress
 from tests.drivers.fake_machine import FakeMachine
 from tests.drivers.modbus_samples import cure, oven_driver
+from tests.drivers.plain_nodes import NodeServer, node_saw, node_server
 from tests.drivers.plain_samples import plain_driver, plain_map, saw, trim
 from tests.drivers.plc import Plc
 from tests.drivers.plc_wire import served
@@ -134,11 +135,11 @@ class MailboxBench:
 
 
 class PlainBench:
-    tells = False
     remembers = False
 
-    def __init__(self, machine: RunningPlain, driver: Driver) -> None:
+    def __init__(self, machine: RunningPlain, driver: Driver, *, tells: bool = False) -> None:
         self.driver = driver
+        self.tells = tells
         self.command: Callable[..., Command] = trim
         self._machine = machine
 
@@ -162,6 +163,12 @@ class PlainBench:
         return ["LUND-1-1" if entry.job_no == 1 else f"number {entry.job_no}" for entry in entries]
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shared_nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NodeServer]:
+    async with node_server(tmp_path_factory.mktemp("nodes")) as server:
+        yield server
+
+
 @pytest_asyncio.fixture(
     loop_scope="session",
     params=[
@@ -174,9 +181,12 @@ class PlainBench:
         "mailbox-low-word-first",
         "no-memory",
         "no-memory-low-word-first",
+        "no-memory-nodes",
     ],
 )
-async def bench(request: pytest.FixtureRequest, fresh_press: FreshPress, tmp_path: Path) -> AsyncIterator[Bench]:
+async def bench(
+    request: pytest.FixtureRequest, fresh_press: FreshPress, shared_nodes: NodeServer, tmp_path: Path
+) -> AsyncIterator[Bench]:
     match request.param:
         case "fake":
             yield FakeBench(FakeMachine())
@@ -190,6 +200,9 @@ async def bench(request: pytest.FixtureRequest, fresh_press: FreshPress, tmp_pat
                 order, words = WordOrder.CDAB, Words.LITTLE
             async with saw(tmp_path, cycle_s=0.15, word_order=words) as machine:
                 yield PlainBench(machine, plain_driver(machine.url, plain_map(order=order)))
+        case "no-memory-nodes":
+            async with node_saw(shared_nodes, tmp_path, cycle_s=0.15) as saw_of_nodes:
+                yield PlainBench(saw_of_nodes.machine, saw_of_nodes.driver(), tells=True)
         case kind:
             press = await fresh_press(kind)
             yield PressBench(press, driver_for(press, own=tmp_path if kind == "secure" else None))
@@ -342,9 +355,12 @@ async def test_a_change_at_the_machine_is_told(bench: Bench) -> None:
     async with bench.driver.session(lambda: told.append("change")) as session:
         before = await session.look()
         seen = len(told)
-        await bench.hand_over()
+        await (bench.hand_over() if bench.remembers else bench.open_guard())
         await eventually(lambda: len(told) > seen, timeout_s=2)
         after = await session.look()
+    if not bench.remembers:
+        assert (before.permits.ready, after.permits.ready) == (True, False)
+        return
     assert (before.permits.handed_over, after.permits.handed_over) in ((False, True), (True, True))
 
 

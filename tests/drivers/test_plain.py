@@ -159,6 +159,7 @@ def test_a_start_that_never_came_and_one_that_was_made_are_both_told() -> None:
         (shown(busy=True), {"ours": False}, None, "not those of this job"),
         (shown(start=True, done=True), {}, None, "still set"),
         (shown(done=True, good=4), {}, None, "went back"),
+        (shown(done=True, good=6, scrap=0), {}, None, "went back"),
         (shown(done=True, good=6), {}, None, "1 of 2 pieces"),
         (shown(done=True, good=6), {"begun": True}, JobPhase.ENDED, "done, good 6"),
         (shown(done=True, good=6, scrap=2), {"begun": True}, JobPhase.ENDED, "done, good 6, scrap 2"),
@@ -176,6 +177,12 @@ def test_each_reading_after_a_done_batch_says_what_it_proves(
     assert finding.phase is phase
     assert says in finding.evidence
     assert (finding.unproven is not None) == (phase is None)
+
+
+def test_a_done_that_came_without_a_count_is_no_proof() -> None:
+    finding = told(shown(done=True), Baseline(done=False, good=5, scrap=1))
+    assert finding.phase is None
+    assert finding.unproven
 
 
 def test_a_count_that_is_not_the_jobs_is_not_told() -> None:

@@ -1,5 +1,6 @@
 """The plain dialect on a simulated machine: one start, and evidence for what became of it."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from drivers.base import Answer, Command, CommandKind, DriverError, Finding, JobPhase
+from drivers.plain_session import PlainSession, Terms, plain_identity
 from drivers.profile import Counting, Memory, PermitTags, PlainMap, Unit, WordOrder
 from simulators.journal import Event
 from simulators.modbus_faults import Lie
@@ -129,7 +131,7 @@ async def test_without_a_done_before_a_start_broken_off_cannot_be_told_from_none
 
 @pytest.mark.parametrize("first", [False, True])
 async def test_a_power_cut_before_the_first_piece_never_looks_like_no_start(tmp_path: Path, first: bool) -> None:
-    async with saw(tmp_path, cycle_s=0.05) as machine:
+    async with saw(tmp_path, cycle_s=0.2) as machine:
         async with opened(machine) as session:
             if not first:
                 await made(machine, session, quantity=3)
@@ -185,6 +187,8 @@ async def test_work_begun_at_the_panel_after_the_look_keeps_the_start_from_being
         command = await looked(session)
         await own_work(machine, 1)
         busy = await session.send(command)
+        async with connected(machine.port) as client:
+            assert (await client.read_holding_registers(0, count=2)).registers == [9, 1]  # nothing was written over it
         await eventually(lambda: machine.state()["done"])
         over = await session.send(command)
     assert (busy.answer, over.answer) == (Answer.REFUSED, Answer.REFUSED)
@@ -260,8 +264,8 @@ async def test_a_stopped_controller_with_a_live_wire_is_never_given_a_start_that
 async def test_a_torn_counter_is_read_again(tmp_path: Path, little: bool) -> None:
     order, words = (WordOrder.CDAB, Words.LITTLE) if little else (WordOrder.ABCD, Words.BIG)
     async with (
-        saw(tmp_path, cycle_s=0.03, word_order=words, scan_s=0.01) as machine,
-        opened(machine, plain_map(order=order)) as session,
+        saw(tmp_path, cycle_s=0.05, word_order=words, scan_s=0.01) as machine,
+        opened(machine, plain_map(order=order, scan_s=0.2)) as session,
     ):
         assert machine.machine.plc is not None
         machine.machine.plc = replace(machine.machine.plc, good=65530, done=True)
@@ -277,7 +281,7 @@ async def test_a_torn_counter_is_read_again(tmp_path: Path, little: bool) -> Non
         assert (seen[-1].phase, seen[-1].good) == (JobPhase.ENDED, 10)
 
 
-async def test_parameters_that_read_back_changed_start_nothing(tmp_path: Path) -> None:
+async def test_parameters_that_are_not_taken_start_nothing(tmp_path: Path) -> None:
     async with saw(tmp_path) as machine, opened(machine) as session:
         command = await looked(session)
         await machine.break_down(PlainFaults(exception=4, executes=True, functions=frozenset({WRITE_REGISTERS})))
@@ -380,3 +384,55 @@ async def test_a_frozen_machine_ends_the_session_in_time(tmp_path: Path) -> None
         await machine.break_down(PlainFaults(lie=Lie.NEVER, functions=frozenset({READ_COILS})))
         with pytest.raises(DriverError, match="no answer"):
             await session.look()
+
+
+class Racing:
+    """A machine to which something happens between our write and our start; it journals what was switched."""
+
+    def __init__(self, *, holds: bool, after: dict[str, Any]) -> None:
+        self.values: dict[str, Any] = {"start": False, "busy": False, "done": False, "good": 0, "scrap": 0}
+        self.values |= {"remote": True, "ready": True}
+        self.switched: list[bool] = []
+        self._holds, self._after = holds, after
+
+    async def shown(self) -> dict[str, Any]:
+        return dict(self.values)
+
+    async def write(self, values: object, *, deadline_s: float) -> None:
+        del values, deadline_s
+        self.values |= self._after
+
+    async def holds(self, values: object) -> bool:
+        del values
+        return self._holds
+
+    async def switch(self, address: str, *, on: bool, deadline_s: float | None = None) -> None:
+        del address, deadline_s
+        self.switched.append(on)
+        self.values["busy"] = self.values["busy"] or on
+
+
+@pytest.mark.parametrize(
+    ("holds", "after", "why"),
+    [
+        (True, {}, None),
+        (False, {}, "read back changed"),
+        (True, {"busy": True}, "busy with its own work"),
+        (True, {"good": 1, "done": True}, "has worked"),
+        (True, {"ready": False}, "ready"),
+        (True, {"remote": None}, "remote"),
+    ],
+)
+async def test_what_happens_between_the_parameters_and_the_start_keeps_the_start_back(
+    holds: bool,
+    after: dict[str, Any],
+    why: str | None,
+) -> None:
+    spec = plain_map(scan_s=0.001)
+    machine = Racing(holds=holds, after=after)
+    terms = Terms(spec=spec, answer_s=0.1, persistent=False, monotonic=time.monotonic)
+    session = PlainSession(machine, terms=terms, identity=plain_identity("saw", spec))
+    receipt = await session.send(trim())
+    assert machine.switched == ([True] if why is None else [])
+    assert (receipt.answer is Answer.ACCEPTED) == (why is None)
+    assert why is None or why in receipt.evidence

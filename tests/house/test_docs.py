@@ -2,10 +2,14 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
+from gateway.cli import exits, verbs
+from tests.house.settings_page import PAGE, page
 from tests.house.tree import ROOT, text_files
 
 MARKDOWN = [ROOT / path for path, _ in text_files() if path.suffix == ".md"]
@@ -41,10 +45,12 @@ def test_readme_and_explanation_promise_in_the_same_words() -> None:
 
 @pytest.mark.parametrize("path", ["README.md", "docs/howto/first-machine.md", "docs/howto/connect-woocommerce.md"])
 def test_yaml_in_the_documents_is_that_of_the_example(path: str) -> None:
-    example = set(_yaml_lines((ROOT / "config" / "kvot.example.yaml").read_text())) | {"control: read"}
+    example = (ROOT / "config" / "kvot.example.yaml").read_text()
+    switched_on = re.sub(r"^( *)# ", r"\1", example, flags=re.MULTILINE)  # parts that the example only shows
+    known = {*_yaml_lines(example), *_yaml_lines(switched_on), "control: read"}
     shown = "\n".join(re.findall(r"```yaml\n(.*?)```", (ROOT / path).read_text(), flags=re.DOTALL))
     assert shown
-    assert [line for line in _yaml_lines(shown) if line not in example] == []
+    assert [line for line in _yaml_lines(shown) if line not in known] == []
 
 
 def test_the_readme_names_the_two_commands_and_ten_lines_of_yaml() -> None:
@@ -78,6 +84,17 @@ def test_the_architecture_names_every_part_of_the_tree() -> None:
     assert {name for name in names if name not in told and not name.startswith("__")} == set()
 
 
+def test_every_verb_and_every_exit_code_is_in_the_reference() -> None:
+    told = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    assert [verb for verb in _verbs(typer.main.get_command(verbs.app)) if not re.search(rf"\b{verb}\b", told)] == []
+    codes = {value for name, value in vars(exits).items() if name.isupper()}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", told, flags=re.MULTILINE)} == codes
+
+
+def test_the_reference_of_settings_is_the_generated_one() -> None:
+    assert PAGE.read_text() == page(), "write it anew: python -m tests.house.settings_page"
+
+
 def test_the_rules_that_the_code_cites_are_explained() -> None:
     told = set(re.findall(r"\*\*(R\d)\*\*", (ROOT / "docs" / "explanation" / "delivery.md").read_text()))
     assert told == {f"R{number}" for number in range(1, 10)}
@@ -85,6 +102,13 @@ def test_the_rules_that_the_code_cites_are_explained() -> None:
 
 def test_the_licence_is_the_complete_apache_text() -> None:
     assert hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest() == APACHE_2_0
+
+
+def _verbs(command: object) -> Iterator[str]:
+    """Give every word that names a verb or a group of them."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield name
+        yield from _verbs(inner)
 
 
 def _table(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.domain.orders import ShopOrder
 from gateway.errors import ShopError, ShopRefusedError
-from gateway.shops.base import Shop
+from gateway.shops.base import Prices, Shop
 from gateway.shops.catalog import SHOP_TYPES, open_shop
 from simulators.shop import FaultKind, RunningShop, Wanted, running_shop
 from tests.shops.fake_shop import FakeShop, an_order
@@ -26,6 +26,8 @@ class World(Protocol):
     def lose_next_answer_to_a_write(self) -> None: ...
     def status_of(self, order_id: str) -> Mapping[str, str]: ...
     def effective_writes(self) -> int: ...
+    def price(self, sku: str, price_minor: int) -> None: ...
+    def shown(self, sku: str) -> tuple[int, Mapping[str, str]]: ...
 
 
 @dataclass
@@ -44,15 +46,23 @@ class FakeWorld:
 
     def break_reads(self) -> None:
         self.shop.fail("pull", times=100)
+        self.shop.fail("products", times=100)
 
     def lose_next_answer_to_a_write(self) -> None:
         self.shop.fail("write_done")
+        self.shop.fail("offer_done")
 
     def status_of(self, order_id: str) -> Mapping[str, str]:
         return self.shop.statuses[order_id]
 
     def effective_writes(self) -> int:
-        return len(self.shop.status_writes)
+        return len(self.shop.status_writes) + len(self.shop.offer_writes)
+
+    def price(self, sku: str, price_minor: int) -> None:
+        self.shop.sell(sku, price_minor)
+
+    def shown(self, sku: str) -> tuple[int, Mapping[str, str]]:
+        return self.shop.price_of(sku), self.shop.offers.get(f"p-{sku}", {})
 
 
 @dataclass
@@ -81,10 +91,20 @@ class SimulatedWorld:
     def effective_writes(self) -> int:
         return sum(1 for write in self.running.writes if write.changed)
 
+    def price(self, sku: str, price_minor: int) -> None:
+        article = self.running.store.article_of(sku)
+        self.running.store.write_article(article.id, {"regular_price": f"{price_minor / 100:.2f}"})
+
+    def shown(self, sku: str) -> tuple[int, Mapping[str, str]]:
+        article = self.running.store.article_of(sku)
+        return round(float(article.price) * 100), {meta.key: meta.value for meta in article.meta}
+
 
 @asynccontextmanager
 async def a_fake() -> AsyncIterator[tuple[Shop, World]]:
     shop = FakeShop()
+    for sku, price_minor in (("TRAY-12", 14_900), ("TRAY-12-B", 15_900), ("MUG-BLUE", 8_900)):
+        shop.sell(sku, price_minor)
     yield shop, FakeWorld(shop)
 
 
@@ -197,6 +217,77 @@ async def test_a_status_for_an_order_the_shop_does_not_know_is_refused_for_good(
     for order_id in ("987654321", "no-id-0123456789ab", "../customers/1", ""):
         with pytest.raises(ShopRefusedError):
             await shop.write_status(order_id, {"_kvot_state": "made"})
+
+
+async def ids_of(prices: Prices) -> dict[str, str]:
+    return {product.sku: product.product_id for product in await prices.products()}
+
+
+def priced(shop: Shop) -> Prices:
+    assert isinstance(shop, Prices)
+    return shop
+
+
+OFFER = {"_kvot_promise": "2026-05-08T12:00:00.000000Z", "_kvot_lead_days": "3", "_kvot_run_closes_at": ""}
+
+
+async def test_every_article_with_a_price_is_told_variations_too(pair: tuple[Shop, World]) -> None:
+    shop, world = pair
+    world.price("MUG-BLUE", 9_905)
+    products = await priced(shop).products()
+    told = {product.sku: (product.price_minor, product.currency) for product in products}
+    assert len(told) == len(products)
+    assert told["TRAY-12"] == (14_900, "SEK")
+    assert told["TRAY-12-B"] == (15_900, "SEK")
+    assert told["MUG-BLUE"] == (9_905, "SEK")
+    assert "TRAY-12-V" not in told  # it has variations, and they have the prices
+
+
+@pytest.mark.parametrize("sku", ["TRAY-12", "TRAY-12-B"])
+async def test_an_offer_written_twice_is_there_once(pair: tuple[Shop, World], sku: str) -> None:
+    shop, world = pair
+    prices = priced(shop)
+    product_id = (await ids_of(prices))[sku]
+    before = world.effective_writes()
+    await prices.write_offer(product_id, price_minor=17_135, values=OFFER)
+    await prices.write_offer(product_id, price_minor=17_135, values=OFFER)
+    assert world.effective_writes() == before + 1
+    assert world.shown(sku) == (17_135, OFFER)
+    assert {product.sku: product.price_minor for product in await prices.products()}[sku] == 17_135
+
+
+async def test_an_offer_without_a_price_leaves_the_price_alone(pair: tuple[Shop, World]) -> None:
+    shop, world = pair
+    prices = priced(shop)
+    await prices.write_offer((await ids_of(prices))["TRAY-12"], price_minor=None, values=OFFER)
+    assert world.shown("TRAY-12") == (14_900, OFFER)
+
+
+async def test_an_offer_whose_answer_was_lost_is_an_error_and_may_be_repeated(pair: tuple[Shop, World]) -> None:
+    shop, world = pair
+    prices = priced(shop)
+    product_id = (await ids_of(prices))["TRAY-12"]
+    before = world.effective_writes()
+    world.lose_next_answer_to_a_write()
+    with pytest.raises(ShopError):
+        await prices.write_offer(product_id, price_minor=13_000, values=OFFER)
+    await prices.write_offer(product_id, price_minor=13_000, values=OFFER)
+    assert world.shown("TRAY-12") == (13_000, OFFER)
+    assert world.effective_writes() == before + 1
+
+
+async def test_an_offer_for_an_article_the_shop_does_not_know_is_refused_for_good(pair: tuple[Shop, World]) -> None:
+    shop, _ = pair
+    for product_id in ("987654321", "12/987654321", "no-id", "../orders/1", ""):
+        with pytest.raises(ShopRefusedError):
+            await priced(shop).write_offer(product_id, price_minor=100, values=OFFER)
+
+
+async def test_a_shop_that_is_down_tells_no_prices(pair: tuple[Shop, World]) -> None:
+    shop, world = pair
+    world.break_reads()
+    with pytest.raises(ShopError):
+        await priced(shop).products()
 
 
 async def test_a_shop_that_is_down_is_a_shop_error(pair: tuple[Shop, World]) -> None:

@@ -58,6 +58,8 @@ def a_clean_day(orders: int, unpaid: int = 0) -> Evidence:
         exceptions=0,
         job_ids=frozenset(jobs),
         facts=len(facts),
+        runs=2,
+        promises=(orders, orders - 1),
     )
     return Evidence(
         orders_wanted=orders,
@@ -65,7 +67,10 @@ def a_clean_day(orders: int, unpaid: int = 0) -> Evidence:
         orders=(*paid, *others),
         journal=tuple(journal),
         facts=tuple(facts),
-        writes=tuple(Write(order=str(n), changed=changed) for n in range(orders) for changed in (True, False)),
+        writes=(
+            *(Write(order=str(n), changed=changed) for n in range(orders) for changed in (True, False)),
+            *(Write(product="7", changed=changed) for changed in (True, True, False)),
+        ),
         tags=Tags(values=5 * orders, declared=2),
     )
 
@@ -198,6 +203,11 @@ def test_a_clean_day_is_clean(day: Evidence) -> None:
         "pieces_good": 2 * count,
         "values_published": 5 * count,
         "tag_gaps_undeclared": 0,
+        "offers_published": 0,
+        "price_writes": 2,
+        "runs": 2,
+        "promises_made": count,
+        "promises_kept": count - 1,
         "broken": [],
     }
 
@@ -274,7 +284,7 @@ def test_a_broken_line_in_the_middle_is_not_passed_over(tmp_path: Path) -> None:
         read_journal(path)
 
 
-def test_only_writes_to_orders_are_read_from_the_shop_log(tmp_path: Path) -> None:
+def test_writes_to_orders_and_to_articles_are_read_from_the_shop_log(tmp_path: Path) -> None:
     path = tmp_path / "shop.log"
     lines = [
         {"t": 1, "order": 17, "keys": ["_kvot_state"], "values": {}, "changed": True, "status": 200},
@@ -282,7 +292,31 @@ def test_only_writes_to_orders_are_read_from_the_shop_log(tmp_path: Path) -> Non
         {"t": 3, "product": 3, "keys": ["regular_price"], "values": {}, "changed": True, "status": 200},
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert read_writes(path) == (Write(order="17", changed=True), Write(order="17", changed=False))
+    assert read_writes(path) == (
+        Write(order="17", changed=True),
+        Write(order="17", changed=False),
+        Write(product="3", changed=True),
+    )
+
+
+@given(day=days, more=st.integers(0, 3), asked_before=st.integers(0, 4))
+def test_offers_made_after_the_gateway_was_asked_are_no_fault_other_facts_are(
+    day: Evidence, more: int, asked_before: int
+) -> None:
+    last = len(day.facts)
+    offers = tuple(
+        Fact(id=f"LUND-1-{last + n}", epoch=1, seq=last + n, type="offer.changed") for n in range(1, more + 1)
+    )
+    posted = last + more - asked_before
+    verdict = judge(
+        dataclasses.replace(
+            day,
+            facts=(*day.facts, *offers, offers[0]) if offers else day.facts,
+            told=dataclasses.replace(day.told, facts=posted),
+        )
+    )
+    assert verdict.offers_published == more
+    assert verdict.clean == (asked_before <= more)
 
 
 async def test_the_shops_own_list_is_read_page_by_page_with_a_signature() -> None:
@@ -328,7 +362,9 @@ async def test_the_witness_hears_each_fact_once_from_before_the_first(tmp_path: 
                 return witness.facts()
 
         facts = await asyncio.to_thread(tell)
-    assert facts == tuple(Fact(id=f"LUND-1-{seq}", epoch=1, seq=seq, job_id="A") for seq in (1, 2, 3))
+    assert facts == tuple(
+        Fact(id=f"LUND-1-{seq}", epoch=1, seq=seq, job_id="A", type="job.running") for seq in (1, 2, 3)
+    )
 
 
 @pytest.mark.parametrize(

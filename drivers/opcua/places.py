@@ -1,0 +1,46 @@
+"""Where a plain machine keeps something on an OPC UA server: `nsu=URI;s=Name`, without an index."""
+
+import re
+from typing import Final
+
+from drivers import plain
+from drivers.profile import Profile
+
+NODE: Final = re.compile(r"(?:nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<text>.+)")
+
+
+def plain_faults(profile: Profile) -> tuple[str, ...]:
+    """List why a profile cannot be driven as a plain machine over OPC UA, as `key.of.the.profile: what is wrong`."""
+    found = list(plain.map_faults(profile))
+    spec = profile.plain
+    if spec is not None:
+        addresses = {f"plain.{name}": address for name, address in plain.bits_of(profile, spec).items()}
+        addresses |= {name: place.address for name, place in plain.places_of(spec).items()}
+        if spec.reset_done is not None:
+            addresses["plain.reset_done"] = spec.reset_done
+        if profile.setup_code is not None:
+            addresses["setup_code"] = profile.setup_code
+        found += [
+            f"{name.replace('plain.', 'permits.') if name[6:] in _PERMITS else name}: {address!r} is not a node "
+            "address: write nsu=URI;s=Name, without an index"
+            for name, address in addresses.items()
+            if NODE.fullmatch(address) is None
+        ]
+        found += _doubles(addresses)
+    return tuple(sorted(found))
+
+
+_PERMITS: Final = frozenset({"remote", "ready", "handed_over"})
+
+
+def _doubles(addresses: dict[str, str]) -> list[str]:
+    """Find what shares a node, but for parameters of different recipes."""
+    first: dict[tuple[str, str], str] = {}
+    found = []
+    for name, address in addresses.items():
+        recipe = name.split(".")[2] if name.startswith("plain.recipes.") else ""
+        other = first.get(("", address)) or first.get((recipe, address))
+        if other is not None:
+            found.append(f"{name}: lies where {other} is")
+        first.setdefault((recipe, address), name)
+    return found
