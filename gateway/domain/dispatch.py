@@ -246,6 +246,8 @@ def _absent_or_doubt(command: OpenCommand, mark: int, look: Look, finding: Findi
 
 def _why_unproven(command: OpenCommand, mark: int, look: Look, finding: Finding, ability: Ability) -> str | None:
     """Say why the machine's silence on a job proves nothing, or None where it is proof of absence."""
+    if finding.unproven is not None:
+        return finding.unproven
     match finding.absence(job_no=command.job_no, known_mark=mark):
         case Absence.GONE:
             return "the machine had accepted it, and somebody has cleared it there"

@@ -9,6 +9,7 @@ from gateway.domain.standing import order_state
 from gateway.domain.states import LineState
 from gateway.ledger import events, outbox
 from gateway.ledger.database import Tx
+from gateway.ledger.offers import promises
 from gateway.ledger.sql import row, rows
 
 PAGE = 200
@@ -29,7 +30,9 @@ _JOB = (
 
 def counts(tx: Tx) -> View:
     """Count orders, lines, jobs and runs by state, what the world has yet to hear, and all it was ever told."""
+    made, kept = promises(tx)
     return {
+        "promises": {"made": made, "kept": kept},
         "orders": _orders_by_state(tx),
         "lines": _by_state(tx, "order_lines"),
         "jobs": _by_state(tx, "jobs"),

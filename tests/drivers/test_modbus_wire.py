@@ -243,7 +243,7 @@ async def test_a_machine_that_is_not_there_is_a_driver_error() -> None:
         ("opc.tcp://127.0.0.1:1", {}, "not an address"),
         ("modbus://127.0.0.1:1/1", {"mailbox": None}, "mailbox: missing"),
         ("modbus://127.0.0.1:1/1", {"poll_s": 5.0}, "poll_s 5 is too slow"),
-        ("modbus://127.0.0.1:1/1", {"dialect": "plain"}, "known: opcua/isa95-jobs, modbus/mailbox"),
+        ("modbus://127.0.0.1:1/1", {"dialect": "telegrams"}, "known: opcua/isa95-jobs, modbus/mailbox"),
     ],
 )
 def test_what_cannot_be_driven_is_said_before_anything_is_connected(

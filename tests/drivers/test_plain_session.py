@@ -286,6 +286,8 @@ async def test_parameters_that_are_not_taken_start_nothing(tmp_path: Path) -> No
         command = await looked(session)
         await machine.break_down(PlainFaults(exception=4, executes=True, functions=frozenset({WRITE_REGISTERS})))
         unanswered = await session.send(command)
+        with pytest.raises(DriverError, match="finished"):
+            await session.look()
         async with opened(machine) as again:
             await machine.break_down(PlainFaults(exception=3, functions=frozenset({WRITE_REGISTERS})))
             untaken = await again.send(command)
@@ -386,6 +388,26 @@ async def test_a_frozen_machine_ends_the_session_in_time(tmp_path: Path) -> None
             await session.look()
 
 
+@pytest.mark.parametrize("function", [READ_COILS, WRITE_COIL])
+@pytest.mark.parametrize("lie", [lie for lie in Lie if lie not in {Lie.NONE, Lie.NEVER}])
+async def test_a_reply_that_is_not_exactly_right_is_none(tmp_path: Path, lie: Lie, function: int) -> None:
+    if (lie, function) == (Lie.BYTE_COUNT, WRITE_COIL):
+        pytest.skip("the reply to a write has no byte count")
+    async with saw(tmp_path) as machine:
+        async with opened(machine) as session:
+            await machine.break_down(PlainFaults(lie=lie, functions=frozenset({function}), times=1))
+            if function == READ_COILS:
+                with pytest.raises(DriverError):
+                    await session.look()
+            else:
+                with pytest.raises(DriverError):
+                    await session.send(trim())
+        if function == WRITE_COIL:
+            await eventually(lambda: machine.state()["done"])
+            assert (await after_a_lost_answer(machine, trim())).phase is JobPhase.ENDED
+            assert starts(machine) == 1
+
+
 class Racing:
     """A machine to which something happens between our write and our start; it journals what was switched."""
 
@@ -436,3 +458,38 @@ async def test_what_happens_between_the_parameters_and_the_start_keeps_the_start
     assert machine.switched == ([True] if why is None else [])
     assert (receipt.answer is Answer.ACCEPTED) == (why is None)
     assert why is None or why in receipt.evidence
+
+
+class Restless(Racing):
+    """A machine whose counter is read like this, one reading after the other; the last value stays."""
+
+    def __init__(self, *readings: int) -> None:
+        super().__init__(holds=True, after={})
+        self._readings = list(readings)
+
+    async def shown(self) -> dict[str, Any]:
+        good = self._readings.pop(0) if len(self._readings) > 1 else self._readings[0]
+        return self.values | {"good": good}
+
+
+@pytest.mark.parametrize(
+    ("readings", "baseline"),
+    [
+        ((65535, 131071, 65536, 65536), "idle, not done, good 65536, scrap 0"),
+        (tuple(range(100)), None),
+    ],
+)
+async def test_only_what_stands_still_becomes_a_baseline(readings: tuple[int, ...], baseline: str | None) -> None:
+    spec = plain_map(scan_s=0.001)
+    terms = Terms(spec=spec, answer_s=0.1, persistent=False, monotonic=time.monotonic)
+    session = PlainSession(Restless(*readings), terms=terms, identity=plain_identity("saw", spec))
+    assert (await session.look()).baseline == baseline
+
+
+async def test_nothing_is_written_after_the_deadline_whatever_the_wire_would_take() -> None:
+    spec = plain_map(scan_s=0.001)
+    machine = Racing(holds=True, after={"good": 99})
+    terms = Terms(spec=spec, answer_s=0.1, persistent=False, monotonic=time.monotonic)
+    session = PlainSession(machine, terms=terms, identity=plain_identity("saw", spec))
+    receipt = await session.send(trim(deadline_s=0.0))
+    assert (receipt.answer, machine.switched, machine.values["good"]) == (Answer.REFUSED, [], 0)

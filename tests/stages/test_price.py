@@ -229,7 +229,8 @@ async def test_what_was_read_before_our_own_write_took_effect_says_nothing(
     await house.buy("1", "WHITE", quantity=2)
 
     async def slowly() -> tuple[ShopProduct, ...]:
-        await house.rounds.once()  # while the shop answers, a new offer is made and taken
+        await house.price(minutes=1)  # while the shop answers, a new offer is made and taken
+        house.clock.business += timedelta(minutes=1)
         await house.tell()
         return old
 

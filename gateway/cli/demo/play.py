@@ -147,6 +147,8 @@ class Play:
             exceptions=status["exceptions_open"],
             job_ids=frozenset((job["machine"], job["job_id"]) for job in jobs),
             facts=status["posted"].get("mqtt", 0),
+            runs=sum(status["runs"].get(state, 0) for state in ("finished", "running", "releasing")),
+            promises=(status["promises"]["made"], status["promises"]["kept"]),
         )
 
     async def _all(self, path: str, cursor: int | str | None) -> list[dict[str, Any]]:
