@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from gateway import __version__
 from gateway.cli import exits
 from gateway.cli.verbs import app
-from tests.api.test_control import Caller
-from tests.api.test_control import caller as caller
+from tests.api.test_control import Caller, caller
 from tests.shops.fake_shop import an_order
 
+__all__ = ["caller"]  # the fixture
 HEAVY = ("asyncua", "fastapi", "sqlalchemy", "pydantic", "httpx", "cel", "paho")
 
 

@@ -44,6 +44,15 @@ async def test_a_gateway_killed_in_the_middle_of_a_job_makes_each_part_once(wish
     assert verdict.physical_starts == verdict.jobs > 0
 
 
+async def test_a_whole_factory_makes_each_part_once_though_its_gateway_is_killed(wishes: Wishes) -> None:
+    """Press, oven with runs, a route to the packing station and its person, prices: at a speed that tests can bear."""
+    whole = replace(wishes, whole=True, config=shipped("demo/full.yaml"), orders=12, speed=200, seed=3)
+    verdict = await _play(whole)
+    assert verdict.broken == ()
+    assert verdict.offers_published > 0
+    assert verdict.promises_kept == verdict.promises_made > 0
+
+
 async def test_trouble_ends_as_exceptions_and_nothing_else_is_disturbed(wishes: Wishes) -> None:
     verdict = await _play(replace(wishes, kill_at=None, trouble=True))
     assert verdict.broken == ()

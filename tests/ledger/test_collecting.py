@@ -1,6 +1,5 @@
 """Runs in the ledger: what joins, what a release starts, what routes hand on, and what leaves a run again."""
 
-from collections.abc import Iterator
 from datetime import UTC, timedelta
 
 import pytest
@@ -56,10 +55,10 @@ FLOOR = Floor(
 
 
 @pytest.fixture
-def floor(tx: Connection) -> Iterator[Connection]:
+def floor(tx: Connection) -> Connection:
     for name in FLOOR.machines:
         machines.enrol(tx, name)
-    yield tx
+    return tx
 
 
 def _take(tx: Connection, number: str, sku: str, quantity: int = 1, **fields: object) -> None:
