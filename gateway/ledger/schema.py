@@ -39,7 +39,7 @@ from gateway.domain.states import (
     LineState,
     RunState,
 )
-from gateway.ledger import columns, schema_prices
+from gateway.ledger import columns, schema_prices, schema_told
 from gateway.ledger.columns import among, count, flag, maybe, moves, states, table, words
 
 META = columns.META
@@ -348,72 +348,12 @@ price_log = schema_prices.price_log
 quotes = schema_prices.quotes
 proposals = schema_prices.proposals
 
-# What people and the world are told -----------------------------------------------------------------
+# What people and the world are told (schema_told.py) ------------------------------------------------
 
-exceptions = table(
-    "exceptions",
-    Column("exception_id", Integer, primary_key=True),
-    words("subject"),
-    words("cause"),
-    words("evidence", "{}"),
-    words("actions", "[]"),
-    words("severity", "warning"),
-    count("count", 1),  # how many times it was seen while open
-    maybe("owner"),
-    maybe("resolution"),
-    words("state", "open"),
-    words("opened_at"),
-    maybe("acked_at"),
-    maybe("resolved_at"),
-    maybe("resolved_by"),
-    among("state", ("open", "acked", "resolved")),
-    sqlite_autoincrement=True,
-)
-Index(
-    "one_open_exception",
-    exceptions.c.subject,
-    exceptions.c.cause,
-    unique=True,
-    sqlite_where=exceptions.c.state != "resolved",
-    postgresql_where=exceptions.c.state != "resolved",
-)
-
-cursors = table("cursors", Column("name", Text, primary_key=True), words("value"), words("stored_at"))
-
-outbox = table(
-    "outbox",
-    Column("destination", Text, primary_key=True),
-    Column("seq", Integer, primary_key=True),
-    words("subject"),
-    words("body"),
-    words("created_at"),
-    maybe("not_before"),
-    count("attempts", 0),
-    maybe("dead_at"),
-    maybe("last_error"),
-)
-Index(
-    "outbox_postponed",
-    outbox.c.destination,
-    outbox.c.subject,
-    outbox.c.not_before,
-    sqlite_where=outbox.c.not_before.is_not(None),
-    postgresql_where=outbox.c.not_before.is_not(None),
-)
-
-events = table(
-    "events",
-    Column("event_id", Integer, primary_key=True),
-    words("at"),
-    words("what"),
-    words("who"),
-    words("subject"),
-    maybe("before"),
-    maybe("after"),
-    sqlite_autoincrement=True,
-)
-Index("events_by_subject", events.c.subject, events.c.event_id)
-Index("events_by_person", events.c.at, sqlite_where=text("substr(who, 1, 7) = 'person:'"))
+exceptions = schema_told.exceptions
+cursors = schema_told.cursors
+outbox = schema_told.outbox
+events = schema_told.events
 
 # The ledger itself ----------------------------------------------------------------------------------
 

@@ -76,7 +76,8 @@ def demo(
 
 
 def _say(wishes: "Wishes") -> None:
-    typer.echo("starting a broker, a shop, a press and the gateway on this computer", err=True)
+    machines = "a press, an oven, a packing station" if wishes.whole else "a press"
+    typer.echo(f"starting a broker, a shop, {machines} and the gateway on this computer", err=True)
     typer.echo(f"ask it meanwhile: kvot status --socket {wishes.socket}", err=True)
 
 
