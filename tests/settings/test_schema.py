@@ -58,7 +58,7 @@ def test_the_demo_shows_both_policies_a_route_and_a_station() -> None:
     settings = load(CONFIG / "demo" / "full.yaml", secrets=False)
     factory = settings.range()
     assert {name: family.policy.value for name, family in factory.families.items()} == {
-        "pla-white": "static",
+        "set-pressing": "static",
         "set-pressing": "static",
         "cure-white": "distance",
         "cure-black": "countdown",
@@ -66,7 +66,7 @@ def test_the_demo_shows_both_policies_a_route_and_a_station() -> None:
     }
     route = factory.find(("SET-12",), {})
     assert route is not None
-    assert [step.family for step in route.route] == ["pla-white", "cure-white", "packing"]
+    assert [step.family for step in route.route] == ["set-pressing", "cure-white", "packing"]
     for name in ("cure-white", "cure-black"):
         run = settings.rules(name).run
         assert (run.places, run.threshold, run.window_h, run.release) == (10, 4, 0.5, Release.THRESHOLD)
