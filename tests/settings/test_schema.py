@@ -58,7 +58,7 @@ def test_the_demo_shows_both_policies_a_route_and_a_station() -> None:
     settings = load(CONFIG / "demo" / "full.yaml", secrets=False)
     factory = settings.range()
     assert {name: family.policy.value for name, family in factory.families.items()} == {
-        "set-pressing": "static",
+        "pla-white": "static",
         "set-pressing": "static",
         "cure-white": "distance",
         "cure-black": "countdown",
