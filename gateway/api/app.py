@@ -166,6 +166,10 @@ def _acts(desk: Desk) -> APIRouter:
     async def arm(machine: Name, asked: ArmAsked, who: Person) -> None:
         await desk.arm(machine, Level(asked.level), who=who)
 
+    @router.post("/machines/{machine}/baseline", status_code=204)
+    async def baseline(machine: Name, who: Person) -> None:
+        await desk.baseline(machine, who=who)
+
     @router.post("/machines/{machine}/disarm", status_code=204)
     async def disarm(machine: Name, who: Person) -> None:
         await desk.disarm(machine, who=who)

@@ -113,6 +113,14 @@ class Desk:
             )
         )
 
+    async def baseline(self, machine: str, *, who: str) -> None:
+        """Take a replaced controller's job mark as it is now; the machine is then armed anew as ever."""
+        self._place(machine)
+        mark = self.board.get(("state", machine)).get("mark")
+        if not isinstance(mark, int):
+            raise RefusedError(f"{machine} does not answer now, or keeps no job mark: there is nothing to take over")
+        await self.ledger.write(lambda tx: machines.baseline(tx, machine, mark=mark, who=who, now=self.clock.now()))
+
     async def disarm(self, machine: str, *, who: str) -> None:
         """Take a machine back."""
         self._place(machine)

@@ -60,6 +60,13 @@ def arm(
 
 
 @app.command()
+def baseline(machine: Machine, socket: SocketOption = None, state_dir: StateOption = None) -> None:
+    """Accept that a controller was replaced or lost its memory: its job mark counts from now on. Then arm it again."""
+    post(f"/api/v1/machines/{machine}/baseline", {}, socket=socket, state=state_dir)
+    typer.echo(f"the job mark of {machine} is taken as it is now; arm the machine again", err=True)
+
+
+@app.command()
 def disarm(machine: Machine, socket: SocketOption = None, state_dir: StateOption = None) -> None:
     """Take a machine back: Kvot only watches it. This stops nothing that runs; it is no emergency stop."""
     post(f"/api/v1/machines/{machine}/disarm", {}, socket=socket, state=state_dir)

@@ -281,7 +281,8 @@ def _lost_memory(standing: Standing, look: Look) -> HoldMachine | None:
     if standing.held is not None or look.mark is None or look.mark >= standing.mark:
         return None
     return HoldMachine(
-        reason=f"the machine's job mark went back from {standing.mark} to {look.mark}: its memory was lost or replaced"
+        reason=f"the machine's job mark went back from {standing.mark} to {look.mark}: its memory was lost. "
+        "Look at the machine, then `kvot machines baseline`, and arm it again"
     )
 
 

@@ -215,3 +215,15 @@ async def test_a_gateway_that_is_not_there_is_said_in_one_line(state_dir: Path) 
     with pytest.raises(AskError, match="Is it running") as missing:
         ask("GET", "/healthz", socket=state_dir / "none.sock")
     assert missing.value.code == exits.UNREACHABLE
+
+
+async def test_a_replaced_controller_is_taken_as_it_is_only_while_it_answers(caller: Caller) -> None:
+    with pytest.raises(AskError, match="no job mark") as refused:
+        await caller.post(f"/api/v1/machines/{PRESS}/baseline")
+    assert refused.value.code == exits.REFUSED
+    caller.factory.press.mark = 7
+    async with caller.factory.running("tend"):
+        await eventually(lambda: caller.factory.board.get(("state", PRESS)).get("mark") == 7)
+        await caller.post(f"/api/v1/machines/{PRESS}/baseline")
+    history = await caller.factory.ledger.read(lambda tx: events.history(tx, f"machine:{PRESS}", 10))
+    assert "machine.baselined" in [event["what"] for event in history]

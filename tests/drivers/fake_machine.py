@@ -75,6 +75,7 @@ class FakeMachine:
         self.identity = Identity(text="fake machine, serial 1", kinds=frozenset(kinds))
         self.permits = permits
         self.setup_code: str | None = None
+        self.mark: int | None = None  # the highest job number it says it ever accepted
         self.boot = "boot-1"
         self.jobs: dict[str, FakeJob] = {}
         self.starts: list[str] = []
@@ -351,7 +352,13 @@ class _FakeSession:
     async def look(self) -> Look:
         await self._alive()
         machine = self._machine
-        return Look(boot=machine.boot, permits=machine.permits, jobs=machine.findings(), setup_code=machine.setup_code)
+        return Look(
+            boot=machine.boot,
+            permits=machine.permits,
+            jobs=machine.findings(),
+            setup_code=machine.setup_code,
+            mark=machine.mark,
+        )
 
     async def ask(self, job_id: str) -> Finding:
         await self._alive()

@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from drivers.base import CommandKind, JobPhase
 from gateway.domain.machines import Level
+from gateway.ledger import machines
 from tests.drivers.fake_machine import Fault
 from tests.eventually import eventually
 from tests.shops.fake_shop import a_line, an_order
@@ -343,3 +344,24 @@ async def test_what_the_shop_refuses_is_set_aside_and_the_rest_goes_on(factory: 
         await eventually(lambda: factory.shop.statuses.get("1002"))
     (question,) = await factory.exceptions()
     assert question["cause"] == "the shop refuses to be told"
+
+
+async def test_a_job_mark_that_went_back_holds_the_machine_until_a_person_takes_it_as_it_is(factory: Factory) -> None:
+    await factory.arm()
+    factory.press.mark = 41
+    factory.shop.place(an_order("1001"))
+    async with factory.running():
+        await _make_one(factory)
+        await eventually(lambda: factory.board.get(("state", "press-1")).get("mark") == 41)
+        factory.press.mark = 3  # another controller
+        factory.shop.place(an_order("1002"))
+        await eventually(factory.exceptions)
+        (question,) = await factory.exceptions()
+        assert "went back from 41 to 3" in question["evidence"]["text"]
+        assert len(factory.press.starts) == 1
+        await factory.ledger.write(
+            lambda tx: machines.baseline(tx, "press-1", mark=3, who="person:tester", now=factory.clock.now())
+        )
+        await factory.arm()
+        await _make_one(factory, 1)
+    assert [command.job_no for command in factory.press.received if command.kind is CommandKind.LOAD_START] == [42, 43]
