@@ -8,31 +8,23 @@ from importlib.util import find_spec
 
 from drivers import plain
 from drivers.base import MonotonicClock, Scalar, Session
-from drivers.link import Line, Link, Links
-from drivers.modbus.address import Bus, Transport, parse_address
+from drivers.link import Line, Links
+from drivers.modbus.address import Transport, parse_address
+from drivers.modbus.machine import NOT_TAKEN, ModbusMachine, link_to
 from drivers.modbus.places import Area, Span, Spot, bit_spot, plain_faults, spans_of, word_spot
-from drivers.modbus.wire import ExceptionReplyError, ModbusWire, open_wire
+from drivers.modbus.wire import ExceptionReplyError, ModbusWire
 from drivers.plain_session import PlainSession, RefusedWriteError, Terms, plain_identity
 from drivers.profile import Memory, Place, PlainMap, Profile
 from drivers.scaling import Layout
-
-_REQUEST_MAX_S = 1.0  # one request; others wait for the same wire
-_OPEN_S = 3.0
-_NOT_TAKEN = frozenset({1, 2, 3})  # exception codes with which a unit refuses a request before it acts
 
 Cells = Mapping[tuple[Area, int], int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModbusPlainDriver:
+class ModbusPlainDriver(ModbusMachine):
     """Opens sessions to one plain machine behind a Modbus connection, which others may share."""
 
-    link: Link[ModbusWire]
-    bus: Bus
-    unit: int
     spec: PlainMap
-    profile: Profile
-    monotonic: MonotonicClock
 
     @asynccontextmanager
     async def session(self, on_change: Callable[[], None]) -> AsyncIterator[Session]:
@@ -42,16 +34,14 @@ class ModbusPlainDriver:
         """
         del on_change
         async with self.link.use(self.unit) as line:
-            points = _Registers(line, unit=self.unit, profile=self.profile, spec=self.spec)
+            points = _Registers(line, unit=self.unit, profile=self.profile, spec=self.spec, timeout_s=self.request_s)
             terms = Terms(
                 spec=self.spec,
                 answer_s=self.profile.timeout_s,
                 persistent=self.profile.memory is Memory.PERSISTENT,
                 monotonic=self.monotonic,
             )
-            session = PlainSession(
-                points, terms=terms, identity=plain_identity(f"{self.bus.name}, unit {self.unit}", self.spec)
-            )
+            session = PlainSession(points, terms=terms, identity=plain_identity(self.address, self.spec))
             await session.open()
             yield session
 
@@ -64,20 +54,17 @@ def plain_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, links
     faults = plain_faults(profile)
     if profile.plain is None or faults:
         raise ValueError(f"profile {profile.name}: {'; '.join(faults)}")
-    link = links.share(
-        bus.name,
-        bus,
-        lambda: Link(bus.name, open_wire=lambda: open_wire(bus), open_s=_OPEN_S, monotonic=monotonic),
-    )
+    link = link_to(bus, links=links, monotonic=monotonic)
     return ModbusPlainDriver(link=link, bus=bus, unit=unit, spec=profile.plain, profile=profile, monotonic=monotonic)
 
 
 class _Registers:
     """What one unit shows and takes. All that is ever written is in the profile's map."""
 
-    def __init__(self, line: Line[ModbusWire], *, unit: int, profile: Profile, spec: PlainMap) -> None:
-        self._line, self._unit = line, unit
-        self._timeout_s = min(profile.timeout_s, _REQUEST_MAX_S)
+    def __init__(
+        self, line: Line[ModbusWire], *, unit: int, profile: Profile, spec: PlainMap, timeout_s: float
+    ) -> None:
+        self._line, self._unit, self._timeout_s = line, unit, timeout_s
         self._bits = {name: bit_spot(address) for name, address in plain.bits_of(profile, spec).items()}
         self._numbers = {name: _placed(place) for name, place in plain.numbers_of(profile, spec).items()}
         spots = [(spot, 1) for spot in self._bits.values()]
@@ -148,7 +135,7 @@ def _not_taken() -> Iterator[None]:
     try:
         yield
     except ExceptionReplyError as error:
-        if error.code in _NOT_TAKEN:
+        if error.code in NOT_TAKEN:
             raise RefusedWriteError(f"the machine did not take a write ({error})") from error
         raise
 

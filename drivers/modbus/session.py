@@ -8,30 +8,23 @@ from importlib.util import find_spec
 from drivers import mailbox
 from drivers.base import DriverError, MonotonicClock, Session
 from drivers.handshake import MailboxSession, RefusedWriteError, Terms, mailbox_identity
-from drivers.link import Line, Link, Links
+from drivers.link import Line, Links
 from drivers.mailbox import PermitBits
 from drivers.mailbox_command import map_faults
-from drivers.modbus.address import Bus, Transport, parse_address
-from drivers.modbus.wire import ExceptionReplyError, ModbusWire, open_wire
+from drivers.modbus.address import Transport, parse_address
+from drivers.modbus.machine import NOT_TAKEN, ModbusMachine, link_to
+from drivers.modbus.wire import ExceptionReplyError, ModbusWire
 from drivers.profile import MailboxMap, Profile
 
-_REQUEST_MAX_S = 1.0  # one request; others wait for the same wire
-_OPEN_S = 3.0
 _POLL_MAX_S = 3.0  # the PLC takes a gateway for dead after 10 s
-_NOT_TAKEN = frozenset({1, 2, 3})  # exception codes with which a unit refuses a request before it acts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModbusMailboxDriver:
+class ModbusMailboxDriver(ModbusMachine):
     """Opens sessions to one machine with mailbox map v1 behind a Modbus connection, which others may share."""
 
-    link: Link[ModbusWire]
-    bus: Bus
-    unit: int
     spec: MailboxMap
     bits: PermitBits
-    profile: Profile
-    monotonic: MonotonicClock
 
     @asynccontextmanager
     async def session(self, on_change: Callable[[], None]) -> AsyncIterator[Session]:
@@ -41,16 +34,12 @@ class ModbusMailboxDriver:
         """
         del on_change
         async with self.link.use(self.unit) as line:
-            blocks = _Registers(line, unit=self.unit, spec=self.spec, timeout_s=self._request_s)
+            blocks = _Registers(line, unit=self.unit, spec=self.spec, timeout_s=self.request_s)
             terms = Terms(spec=self.spec, bits=self.bits, answer_s=self.profile.timeout_s, monotonic=self.monotonic)
-            identity = mailbox_identity(f"{self.bus.name}, unit {self.unit}")
+            identity = mailbox_identity(self.address)
             session = MailboxSession(blocks, terms=terms, identity=identity)
             await session.open()
             yield session
-
-    @property
-    def _request_s(self) -> float:
-        return min(self.profile.timeout_s, _REQUEST_MAX_S)
 
 
 def mailbox_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, links: Links) -> ModbusMailboxDriver:
@@ -65,16 +54,7 @@ def mailbox_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, lin
         raise ValueError(
             f"profile {profile.name}: poll_s {profile.poll_s:g} is too slow; at {_POLL_MAX_S:g} s the PLC still sees us"
         )
-    link = links.share(
-        bus.name,
-        bus,
-        lambda: Link(
-            bus.name,
-            open_wire=lambda: open_wire(bus),
-            open_s=_OPEN_S,
-            monotonic=monotonic,
-        ),
-    )
+    link = link_to(bus, links=links, monotonic=monotonic)
     return ModbusMailboxDriver(
         link=link,
         bus=bus,
@@ -107,7 +87,7 @@ class _Registers:
                 deadline_s=deadline_s,
             )
         except ExceptionReplyError as error:
-            if error.code in _NOT_TAKEN:
+            if error.code in NOT_TAKEN:
                 raise RefusedWriteError(f"the payload was not taken ({error})") from error
             raise
 

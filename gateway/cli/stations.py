@@ -1,5 +1,6 @@
 """`kvot stations`: what people work on, and what they say of it."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -27,17 +28,23 @@ def list_stations(
     show(items, output, COLUMNS)
 
 
-@app.command()
-def start(
-    station: Station,
-    job_id: Job,
-    socket: SocketOption = None,
-    state_dir: StateOption = None,
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Say that you begin a ticket."""
-    ticket = post(_path(station, job_id, "start"), {}, socket=socket, state=state_dir)
-    _tell(ticket, f"{job_id} is yours: {ticket['quantity']} pieces of {ticket['recipe']}", output)
+def _step(name: str, purpose: str, told: str) -> Callable[..., None]:
+    """Make the verb of a step that says nothing but itself; `told` is filled in from the ticket it answers."""
+
+    def take(
+        station: Station,
+        job_id: Job,
+        socket: SocketOption = None,
+        state_dir: StateOption = None,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        ticket = post(_path(station, job_id, name), {}, socket=socket, state=state_dir)
+        _tell(ticket, told.format_map({**ticket, "job_id": job_id}), output)
+
+    return app.command(name, help=purpose)(take)
+
+
+start = _step("start", "Say that you begin a ticket.", "{job_id} is yours: {quantity} pieces of {recipe}")
 
 
 @app.command()
@@ -57,17 +64,11 @@ def report(  # noqa: PLR0917 - typer's options
     _tell(ticket, f"{job_id}: {ticket['good']} good, {ticket['scrap']} scrap of {ticket['quantity']}", output)
 
 
-@app.command()
-def done(
-    station: Station,
-    job_id: Job,
-    socket: SocketOption = None,
-    state_dir: StateOption = None,
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Say that a ticket is finished, with the pieces reported so far."""
-    ticket = post(_path(station, job_id, "done"), {}, socket=socket, state=state_dir)
-    _tell(ticket, f"{job_id} is done: {ticket['good']} good, {ticket['scrap']} scrap", output)
+done = _step(
+    "done",
+    "Say that a ticket is finished, with the pieces reported so far.",
+    "{job_id} is done: {good} good, {scrap} scrap",
+)
 
 
 def _rows(station: dict[str, Any]) -> list[dict[str, Any]]:

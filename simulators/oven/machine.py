@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from simulators.controls import InputBoard, Inputs, Touch
+from simulators.front import seen_at
 from simulators.journal import Event
 from simulators.modbus_pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, PduError
 from simulators.oven import plc as program
@@ -73,6 +74,11 @@ class Oven:
         """Stop dead; the registers stay as they are, for a wire that may still answer."""
         self.plc = None
 
+    @property
+    def stopped(self) -> bool:
+        """Say whether the faults keep the controller stopped while its wire answers."""
+        return self.faults.stopped
+
     def lose_memory(self) -> None:
         """Forget what is retentive."""
         self._memory.erase()
@@ -124,15 +130,8 @@ class Oven:
 
     def state(self) -> dict[str, Any]:
         """Give all that can be seen as plain JSON values."""
-        plc, board = self.plc, self.board
-        seen: dict[str, Any] = {
-            "on": plc is not None,
-            "mode": board.mode,
-            "fault": board.fault,
-            "tool": board.tool,
-            "guard": "shut" if board.guard_shut else "open",
-            "remote": board.remote,
-        }
+        plc = self.plc
+        seen = seen_at(self.board, on=plc is not None)
         if plc is None:
             return seen
         given, kept = permits(plc, self._inputs, self._settings), plc.kept

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from simulators.controls import InputBoard, Inputs, Touch
+from simulators.front import seen_at
 from simulators.journal import Event
 from simulators.modbus_pdu import ILLEGAL_ADDRESS, PduError
 from simulators.plain import plc as program
@@ -75,6 +76,11 @@ class PlainMachine:
         """Stop dead; registers and coils stay as they are, for a wire that may still answer."""
         self.plc = None
 
+    @property
+    def stopped(self) -> bool:
+        """Say whether the faults keep the controller stopped while its wire answers."""
+        return self.faults.stopped
+
     def lose_memory(self) -> None:
         """Lose the counters."""
         self._loses_counters = True
@@ -111,15 +117,8 @@ class PlainMachine:
 
     def state(self) -> dict[str, Any]:
         """Give all that can be seen as plain JSON values."""
-        plc, board = self.plc, self.board
-        seen: dict[str, Any] = {
-            "on": plc is not None,
-            "mode": board.mode,
-            "fault": board.fault,
-            "tool": board.tool,
-            "guard": "shut" if board.guard_shut else "open",
-            "remote": board.remote,
-        }
+        plc = self.plc
+        seen = seen_at(self.board, on=plc is not None)
         if plc is None:
             return seen
         return seen | {

@@ -3,112 +3,34 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from simulators import journal
-from simulators.controls import Panel, Touch
-from simulators.modbus_wire import ModbusServer
-from simulators.panel import Deed, panel_port
+from simulators.modbus_machine import Running, running_machine, serve_until
 from simulators.plain.faults import PlainFaults
 from simulators.plain.machine import PlainMachine
 from simulators.plain.settings import PlainSimulation
-from simulators.scanning import LiveController, Power, at_work
-from simulators.tally import Tally
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunningPlain:
+class RunningPlain(Running[PlainMachine, PlainFaults]):
     """A plain machine that listens. `url` is `modbus://host:port`."""
 
-    url: str
-    panel_url: str
-    port: int
-    journal_path: Path
-    machine: PlainMachine
-    live: LiveController
-    server: ModbusServer
-
-    async def panel(self, **wanted: Any) -> None:
-        """Do at the panel what `POST /panel` does: `await plain.panel(guard="open")`."""
-        await self.live.act(read_touch(wanted))
-
-    async def power(self, *, cut: bool, lose: bool = False) -> None:
-        """Cut the power or give it back; `lose` empties the counters meanwhile."""
-        await self.live.power(Power(cut=cut, lose=lose))
-
-    async def break_down(self, faults: PlainFaults) -> None:
-        """Put these faults in force instead of the present ones; `PlainFaults()` repairs everything."""
-        await switch_faults(self.machine, self.live, self.server, faults)
-
-    def state(self) -> dict[str, Any]:
-        """Give what `GET /state` gives."""
-        return self.machine.state()
-
-    def journal(self) -> list[journal.Entry]:
-        """Read what has happened physically so far."""
-        return journal.read(self.journal_path)
+    __slots__ = ()
 
 
 async def serve(
     settings: PlainSimulation, *, ready: Callable[[RunningPlain], None], stop: asyncio.Event | None = None
 ) -> None:
     """Run a plain machine until `stop` is set or the task is cancelled; `ready` is called once it listens."""
-    async with running_plain(settings) as running:
-        ready(running)
-        await (stop or asyncio.Event()).wait()
+    await serve_until(running_plain(settings), ready=ready, stop=stop)
 
 
 @asynccontextmanager
 async def running_plain(settings: PlainSimulation) -> AsyncIterator[RunningPlain]:
     """Run a plain machine in this process, in some 30 ms."""
-    entries = journal.read(settings.journal)
-    with journal.Journal(settings.journal, machine=settings.name) as diary:
-        machine = PlainMachine(settings, tally=Tally(entries, diary.write))
-        server = ModbusServer(machine, port=settings.port, unit=settings.unit, one_connection=settings.one_connection)
-        live = LiveController(machine, server, pace=settings, scan_s=settings.scan_s)
-        machine.boot(live.now())
-        async with server, at_work(live, attended=settings.panel is Panel.AUTO) as tasks:
-
-            async def set_faults(wanted: PlainFaults) -> None:
-                await switch_faults(machine, live, server, wanted)
-
-            def state() -> dict[str, Any]:
-                return {
-                    "name": settings.name,
-                    "business_time": live.business().isoformat(),
-                    "powered": live.powered,
-                    **machine.state(),
-                }
-
-            deeds = {
-                "/panel": Deed(read=read_touch, do=live.act),
-                "/faults": Deed(read=PlainFaults.from_json, do=set_faults),
-                "/power": Deed(read=Power.from_json, do=live.power),
-            }
-            async with panel_port(deeds, state=state, tasks=tasks, port=settings.panel_port) as panel_url:
-                yield RunningPlain(
-                    url=f"modbus://127.0.0.1:{server.port}",
-                    panel_url=panel_url,
-                    port=server.port,
-                    journal_path=settings.journal,
-                    machine=machine,
-                    live=live,
-                    server=server,
-                )
-
-
-async def switch_faults(machine: PlainMachine, live: LiveController, server: ModbusServer, faults: PlainFaults) -> None:
-    """Put faults in force: in the machine, on the wire, in its controller."""
-    machine.faults = faults
-    await live.stop(stopped=faults.stopped)
-    await server.switch(faults)
-
-
-def read_touch(wanted: dict[str, Any]) -> Touch:
-    """Read what is done at the panel; the tools are numbers of 16 bits. Raise `ValueError` otherwise."""
-    touch = Touch.from_json(wanted)
-    if touch.tool is not None and not (touch.tool.isascii() and touch.tool.isdigit() and int(touch.tool) <= 0xFFFF):  # noqa: PLR2004
-        raise ValueError(f"tool is a number of 16 bits, not {touch.tool!r}")
-    return touch
+    async with running_machine(
+        settings,
+        pace=settings,
+        build=lambda tally: PlainMachine(settings, tally=tally),
+        running_type=RunningPlain,
+        faults_type=PlainFaults,
+    ) as running:
+        yield running

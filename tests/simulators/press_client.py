@@ -71,7 +71,8 @@ class PressClient:
 
 @asynccontextmanager
 async def connected(endpoint: str) -> AsyncIterator[PressClient]:
-    client = Client(endpoint, timeout=5)
+    # No watchdog: the loop of a module stands still between its tests, and building a server holds it for seconds.
+    client = Client(endpoint, timeout=30, watchdog_intervall=3600)
     async with session(client) as press:
         yield press
 
