@@ -86,7 +86,8 @@ async def session(client: Client) -> AsyncIterator[PressClient]:
         async with asyncio.timeout(10):
             namespaces = await client.get_namespace_array()
             if JC in namespaces:
-                await client.load_data_type_definitions()
+                # Overwrite: asyncua takes a class that another test left on its module for one that can be decoded.
+                await client.load_data_type_definitions(overwrite_existing=True)
         yield PressClient(client, namespaces)
     finally:
         async with asyncio.timeout(10):
