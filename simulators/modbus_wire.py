@@ -68,7 +68,7 @@ class ModbusServer:
 
     def admits(self, connection: "Connection") -> bool:
         """Say whether a new connection may stay."""
-        if len(self.connections) >= self._connections_max:
+        if self._listener is None or len(self.connections) >= self._connections_max:
             return False
         self.connections.add(connection)
         return True

@@ -11,7 +11,11 @@ from typing import Literal
 import pytest
 import pytest_asyncio
 
+from tests.accepting import close_what_is_accepted_too_late
+
 _GRACE_S = 2.0  # what is already ending may end
+
+close_what_is_accepted_too_late()
 
 
 @pytest.hookimpl(trylast=True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def eventually(condition: Callable[[], object | Awaitable[object]], *, timeout_s: float = 10.0) -> None:
+async def eventually(condition: Callable[[], object | Awaitable[object]], *, timeout_s: float = 30.0) -> None:
     """Return as soon as the condition is true; raise `AssertionError` when the deadline passes first."""
     deadline = time.monotonic() + timeout_s
     while True:

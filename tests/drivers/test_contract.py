@@ -100,7 +100,7 @@ class PressBench:
         await self._press.panel(start=True)
 
     async def work(self) -> None:
-        await eventually(lambda: self._press.machine.state in ("idle", "not_ready"), timeout_s=5)
+        await eventually(lambda: self._press.machine.state in ("idle", "not_ready"))
 
     def starts(self) -> list[str]:
         return [entry.job for entry in self._press.journal() if entry.event is Event.START]
@@ -156,7 +156,7 @@ class PlainBench:
         await self._machine.panel(start=True)
 
     async def work(self) -> None:
-        await eventually(lambda: not self._machine.state()["busy"], timeout_s=5)
+        await eventually(lambda: not self._machine.state()["busy"])
 
     def starts(self) -> list[str]:
         entries = [entry for entry in self._machine.journal() if entry.event is Event.START]
@@ -356,7 +356,7 @@ async def test_a_change_at_the_machine_is_told(bench: Bench) -> None:
         before = await session.look()
         seen = len(told)
         await (bench.hand_over() if bench.remembers else bench.open_guard())
-        await eventually(lambda: len(told) > seen, timeout_s=2)
+        await eventually(lambda: len(told) > seen)
         after = await session.look()
     if not bench.remembers:
         assert (before.permits.ready, after.permits.ready) == (True, False)

@@ -89,7 +89,7 @@ async def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
         idle: Any = session
         wire = idle._blocks._line._link._wire
         liar.push(b"\0\1\0\0")
-        await eventually(lambda: wire._fault is not None, timeout_s=2)
+        await eventually(lambda: wire._fault is not None)
         with pytest.raises(DriverError, match="4 bytes came that nobody asked for"):
             await session.look()
 

@@ -34,7 +34,7 @@ async def gathered(session: object, press: RunningPress, *wanted: str) -> list[B
         blocks.extend(session.take())
         return {name for block in blocks for name in block.names} >= set(wanted)
 
-    await eventually(there, timeout_s=5)
+    await eventually(there)
     return blocks
 
 

@@ -105,7 +105,7 @@ async def test_an_answer_after_the_deadline_of_the_call_is_no_answer(fresh_press
         await press.break_down(Faults(late_s=0.5, methods=frozenset({"Store"})))
         with pytest.raises(DriverError, match="no answer in time"):
             await session.send(command(LOAD))
-    await eventually(lambda: press.machine.find("LUND-1-1") is not None, timeout_s=3)
+    await eventually(lambda: press.machine.find("LUND-1-1") is not None)
 
 
 async def test_a_finished_session_answers_nothing_more(fresh_press: FreshPress) -> None:
@@ -289,7 +289,7 @@ async def test_a_lost_connection_is_told_as_a_change_and_found_by_the_next_look(
         await press.break_down(Faults(reply=Reply.CLOSE, methods=frozenset({"Store"}), times=1))
         with pytest.raises(DriverError):
             await session.send(command(LOAD))
-        await eventually(lambda: told, timeout_s=2)
+        await eventually(lambda: told)
 
 
 async def test_endpoints_that_name_another_host_redirect_nobody(fresh_press: FreshPress, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ async def test_sessions_do_not_pile_up_at_the_server(fresh_press: FreshPress) ->
         with contextlib.suppress(DriverError):
             async with driver_for(press).session(ignore) as session:
                 await session.send(command(LOAD, deadline_s=0.0 if number % 2 else time.monotonic() + 5))
-    await eventually(lambda: not open_sessions(press), timeout_s=2)
+    await eventually(lambda: not open_sessions(press))
 
 
 def security_tokens(press: RunningPress) -> list[int]:
@@ -334,7 +334,7 @@ async def test_the_secure_channel_is_renewed_before_it_ends(fresh_press: FreshPr
         assert security_tokens(press) == [first + 3]
         told.clear()
         await press.panel(selector="local")
-        await eventually(lambda: told, timeout_s=2)
+        await eventually(lambda: told)
         assert (await session.look()).permits.remote is False
 
 

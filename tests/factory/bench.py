@@ -180,7 +180,7 @@ class Bench:
         async def seen() -> bool:
             return bool((await self.gateway.machine())["now"].get("setup_code") == code)
 
-        await eventually(seen, timeout_s=10)
+        await eventually(seen)
 
     # What must hold at the end
 
@@ -209,7 +209,7 @@ class Bench:
         async def nothing_left() -> bool:
             return not any(one["pending"] or one["dead"] for one in (await self.gateway.status())["outbox"])
 
-        await eventually(nothing_left, timeout_s=20)
+        await eventually(nothing_left)
         jobs = await self.gateway.job_states()
         wanted = Counter(job_id for job_id, state in jobs.items() if state == "completed")
         heard = self.ear

@@ -19,8 +19,8 @@ from simulators.journal import Entry, Event
 from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
-READY_S = 40.0
-END_S = 12.0
+READY_S = 60.0
+END_S = 30.0
 KEY, SECRET = "ck_by_hand", "cs_by_hand"
 
 
@@ -234,7 +234,7 @@ class Gateway(Program):
     async def arm(self) -> None:
         """Hand the press to the gateway, as soon as it answers."""
         await self.linked(MACHINE_LINK)
-        await eventually(self._armed, timeout_s=10)
+        await eventually(self._armed)
 
     async def items(self, what: str) -> list[dict[str, Any]]:
         """List jobs, orders or exceptions."""

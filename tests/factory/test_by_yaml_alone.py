@@ -31,7 +31,7 @@ async def test_sigterm_ends_the_gateway_at_work_and_the_next_start_goes_on(bench
     gateway = bench.gateway
     gateway.terminate()
 
-    assert gateway.process.wait(10) == 0, gateway.log
+    assert gateway.process.wait(30) == 0, gateway.log
     assert not gateway.socket.exists()
     with pytest.raises(ProcessLookupError):  # it led a process group of its own: nobody of it is left
         os.killpg(gateway.process.pid, signal.SIG_DFL)
@@ -53,7 +53,7 @@ async def test_sigterm_ends_the_gateway_although_nobody_answers_it_any_more(benc
     try:
         await bench.gateway.linked(MACHINE_LINK, state="down")
         bench.gateway.terminate()
-        assert bench.gateway.process.wait(10) == 0, bench.gateway.log
+        assert bench.gateway.process.wait(30) == 0, bench.gateway.log
         assert "Traceback" not in bench.gateway.log
     finally:
         for one in frozen:

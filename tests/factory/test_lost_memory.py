@@ -91,7 +91,7 @@ async def _lose_memory(bench: Bench) -> None:
 
 async def _the_question(bench: Bench, job: str) -> dict[str, Any]:
     """Wait until people are asked about the job, as the command line shows it."""
-    await eventually(lambda: bench.gateway.items("exceptions"), timeout_s=20)
+    await eventually(lambda: bench.gateway.items("exceptions"))
     listed = await bench.gateway.kvot("exceptions", "list", "--output", "json")
     (asked,) = json.loads(listed.out)
     assert asked["subject"] == f"job:{job}"

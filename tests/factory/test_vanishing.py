@@ -22,7 +22,7 @@ async def test_a_killed_shop_hears_what_became_of_its_orders_once_it_is_back(ben
 
     bench.shop.kill()
     await bench.press.hand_over()
-    await eventually(lambda: _are_made(bench, 4), timeout_s=15)
+    await eventually(lambda: _are_made(bench, 4))
     await bench.gateway.linked(SHOP_LINK, state="down")
     bench.shop_with(*customers)  # a shop restored from its backup: the same orders, nothing of what was told
     bench.start(bench.shop)

@@ -134,7 +134,7 @@ def ear(url: str, topic: str) -> Iterator[Ear]:
     client.connect(host, int(port))
     client.loop_start()
     try:
-        assert heard.subscribed.wait(10)
+        assert heard.subscribed.wait(30)
         yield heard
     finally:
         client.disconnect()

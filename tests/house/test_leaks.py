@@ -1,5 +1,6 @@
 """A test that leaves something running fails, with words; one that cleans up does not."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -93,4 +94,7 @@ def _run(source: str, directory: Path) -> subprocess.CompletedProcess[str]:
     )
     shutil.copy(CONFTEST, directory)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(directory)]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=50, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(CONFTEST.parent.parent)}  # where conftest's own imports are found
+    return subprocess.run(
+        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=50, check=False
+    )

@@ -115,7 +115,7 @@ async def test_every_order_of_busy_customers_comes_while_we_write_to_the_shop() 
                 cursor = batch.cursor
             return running.store.done and len(seen) == len(running.orders)
 
-        await eventually(poll, timeout_s=20)
+        await eventually(poll)
         assert set(seen) == {str(order.id) for order in running.orders}
         assert len(seen) == 43
         assert all(order.fault is None and not [line for line in order.lines if line.fault] for order in seen.values())

@@ -244,7 +244,7 @@ async def test_a_server_of_one_connection_turns_the_second_away(shelf: Shelf) ->
                 third.send(READ)
                 return await third.receive() != b""
 
-        await eventually(free, timeout_s=3)
+        await eventually(free)
 
 
 async def test_connections_are_bounded(server: ModbusServer) -> None:

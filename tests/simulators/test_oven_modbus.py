@@ -45,7 +45,7 @@ async def make(client: OvenClient, job_no: int, *, target: int = 2) -> None:
         await client.beat()
         return (await client.job())[1] == 5
 
-    await eventually(ended, timeout_s=5)
+    await eventually(ended)
     assert await client.send(Cmd.CLEAR, job_no) == 1
 
 
@@ -196,7 +196,7 @@ async def test_a_power_cut_at_a_middle_piece(
             assert oven.journal()[-1].good == made
             if expected[0]:
                 await oven.panel(start=True)
-                await eventually(lambda: oven.journal()[-1].event is Event.END, timeout_s=3)
+                await eventually(lambda: oven.journal()[-1].event is Event.END)
                 assert [entry.event for entry in oven.journal()].count(Event.START) == 1
                 assert (await client.job())[1:] == (5, 4, 4)
                 assert oven.journal()[-1].good == 4

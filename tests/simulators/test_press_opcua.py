@@ -52,7 +52,7 @@ async def _ended(press: RunningPress, job_id: str) -> None:
         job = press.machine.find(job_id)
         return job is not None and job.ended_at is not None
 
-    await eventually(has_ended, timeout_s=5)
+    await eventually(has_ended)
 
 
 async def test_receiver_and_provider_are_found_by_type_definition_from_the_machines_folder(
@@ -197,9 +197,9 @@ async def test_changes_of_the_list_are_pushed_to_a_subscription(press: RunningPr
         await subscription.subscribe_data_change(watcher.own_node("Press.Control.List"))
         await eventually(lambda: changes.seen == [[]])
         await client.send("PUSH-1", runs=10)
-        await eventually(lambda: [3] in changes.seen, timeout_s=1)
+        await eventually(lambda: [3] in changes.seen)
         await _ended(press, "PUSH-1")
-        await eventually(lambda: changes.seen[-1] == [5], timeout_s=1)
+        await eventually(lambda: changes.seen[-1] == [5])
 
 
 async def test_two_presses_of_one_process_with_other_namespace_indexes_both_take_jobs(

@@ -477,11 +477,11 @@ async def test_the_stage_prices_a_live_shop_and_hears_its_owner(state_dir: Path)
                 group.create_task(price_stage(pricing, **more)),
                 group.create_task(report_offers(SHOP, shop, **more)),  # type: ignore[arg-type]
             ]
-            await eventually(lambda: running.store.article(article.id).price == "171.35", timeout_s=10)
-            await eventually(lambda: running.store.article(variation.id).price == "182.85", timeout_s=10)
+            await eventually(lambda: running.store.article(article.id).price == "171.35")
+            await eventually(lambda: running.store.article(variation.id).price == "182.85")
             running.store.write_article(article.id, {"regular_price": "200.00"})
             house.ledger.ring(f"prices:{SHOP}")
-            await eventually(lambda: running.store.article(article.id).price == "230.00", timeout_s=10)
+            await eventually(lambda: running.store.article(article.id).price == "230.00")
             for task in tasks:
                 task.cancel()
         meta = {one.key: one.value for one in running.store.article(variation.id).meta}

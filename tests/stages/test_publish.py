@@ -216,7 +216,7 @@ async def test_a_frozen_broker_is_left_and_found_again(factory: Factory, tmp_pat
                 os.kill(broker.pid, signal.SIGSTOP)
                 try:
                     await factory.post(10)
-                    await eventually(lambda: factory.link["state"] == "down", timeout_s=3)
+                    await eventually(lambda: factory.link["state"] == "down")
                     assert "no acknowledgement within" in factory.link["reason"]
                     assert await factory.waiting() == 10
                 finally:
@@ -274,7 +274,7 @@ async def test_whatever_is_lost_with_a_connection_the_facts_arrive_in_order(fact
     async with scripted_broker(script) as broker, factory.publishing(broker.url, ack_deadline_s=0.05):
         for _ in range(8):
             await factory.post(dice.randint(1, 40))
-        await eventually(factory.nothing_waits, timeout_s=30)
+        await eventually(factory.nothing_waits)
     told = [json.loads(payload)["seq"] for payload in broker.payloads if b'"seq"' in payload]
     assert list(dict.fromkeys(told)) == list(range(1, factory.posted + 1))
     assert len(told) > factory.posted

@@ -47,7 +47,7 @@ def listening(url: str, *, client_id: str = "listener") -> Iterator[Heard]:
     client.connect(host, int(port), clean_start=False, properties=session)
     client.loop_start()
     try:
-        assert subscribed.wait(10)
+        assert subscribed.wait(30)
         yield heard
     finally:
         client.disconnect()

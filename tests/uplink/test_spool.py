@@ -82,7 +82,7 @@ async def test_live_samples_acknowledged_in_time_never_touch_the_disk(tmp_path: 
 async def test_a_sample_is_on_disk_within_the_commit_interval(tmp_path: Path) -> None:
     async with opened(tmp_path, interval_s=0.05) as spool:
         keep(spool, 1)
-        await eventually(lambda: on_disk(tmp_path) > 0, timeout_s=2)
+        await eventually(lambda: on_disk(tmp_path) > 0)
 
 
 async def test_what_was_sent_but_not_acknowledged_is_sent_again_over_the_next_connection(tmp_path: Path) -> None:
