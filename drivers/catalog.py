@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 from drivers.base import Driver, MonotonicClock, Security
 from drivers.link import Links
-from drivers.mailbox_command import map_faults
 from drivers.modbus.address import parse_address
+from drivers.modbus.places import mailbox_faults as modbus_mailbox_faults
 from drivers.modbus.places import plain_faults as modbus_plain_faults
+from drivers.opcua.places import mailbox_faults as opcua_mailbox_faults
 from drivers.opcua.places import plain_faults as opcua_plain_faults
 from drivers.profile import Profile
 from drivers.station.session import Station
@@ -97,6 +98,18 @@ def _modbus_mailbox(
     return mailbox_driver(url=url, profile=profile, monotonic=monotonic, links=links)
 
 
+def _opcua_mailbox(
+    _name: str, url: str, profile: Profile, security: Security, monotonic: MonotonicClock, _links: Links
+) -> Driver:
+    from drivers.opcua.mailbox import mailbox_driver  # noqa: PLC0415 - asyncua takes a second
+    from drivers.opcua.security import normal_fingerprint  # noqa: PLC0415 - only those who use it pay
+
+    _check_opcua_address(url)
+    if security.server_fingerprint is not None:
+        normal_fingerprint(security.server_fingerprint)
+    return mailbox_driver(url=url, profile=profile, security=security, monotonic=monotonic)
+
+
 def _opcua_plain(
     _name: str, url: str, profile: Profile, security: Security, monotonic: MonotonicClock, _links: Links
 ) -> Driver:
@@ -120,12 +133,14 @@ def _modbus_plain(
 DRIVERS: Mapping[tuple[str, str], Opener] = {
     ("opcua", "isa95-jobs"): _isa95_jobs,
     ("modbus", "mailbox"): _modbus_mailbox,
+    ("opcua", "mailbox"): _opcua_mailbox,
     ("modbus", "plain"): _modbus_plain,
     ("opcua", "plain"): _opcua_plain,
 }
 _ADDRESSES: Final[Mapping[str, Callable[[str], object]]] = {"opcua": _check_opcua_address, "modbus": parse_address}
 _PROFILES: Final[Mapping[tuple[str, str], Callable[[Profile], tuple[str, ...]]]] = {
-    ("modbus", "mailbox"): map_faults,
+    ("modbus", "mailbox"): modbus_mailbox_faults,
+    ("opcua", "mailbox"): opcua_mailbox_faults,
     ("modbus", "plain"): modbus_plain_faults,
     ("opcua", "plain"): opcua_plain_faults,
 }

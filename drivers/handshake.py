@@ -10,7 +10,7 @@ from drivers import mailbox
 from drivers.base import Answer, Command, CommandKind, DriverError, Finding, Identity, Look, MonotonicClock, Receipt
 from drivers.mailbox import MailboxError, PermitBits, Status, TornError
 from drivers.mailbox_command import KINDS, UnsendableError, empty_payload, encode_payload
-from drivers.profile import MailboxMap
+from drivers.profile import MailboxMap, Profile
 
 STALE_S = 5.0  # a heartbeat that stands still for longer: the PLC does not run
 BEAT_S = 1.0
@@ -19,6 +19,7 @@ _TORN_WAIT_S = 0.01
 _POLL_FIRST_S = 0.01
 _POLL_MAX_S = 0.1
 _TAKEN_BACK_BEATS = 2
+_LOOK_MAX_S = 3.0  # the PLC takes a gateway for dead after 10 s
 _CUT_OFF = "a call was cut off"
 
 
@@ -256,6 +257,14 @@ class MailboxSession:
 def mailbox_identity(text: str) -> Identity:
     """Give the identity of a machine behind the mailbox; the map has no serial number, so its address names it."""
     return Identity(text=f"{text}; mailbox map {mailbox.MAP_VERSION}", kinds=KINDS)
+
+
+def check_pace(profile: Profile) -> None:
+    """Raise `ValueError` for a profile whose machine is looked at too seldom for its PLC."""
+    if profile.poll_s > _LOOK_MAX_S:
+        raise ValueError(
+            f"profile {profile.name}: poll_s {profile.poll_s:g} is too slow; at {_LOOK_MAX_S:g} s the PLC still sees us"
+        )
 
 
 def _refused(evidence: str) -> Receipt:

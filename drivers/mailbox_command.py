@@ -4,7 +4,7 @@ import struct
 from collections.abc import Sequence
 
 from drivers.base import Command, CommandKind, Scalar
-from drivers.mailbox import COMMAND_WORDS, LOADING, PAYLOAD_WORDS, STATUS_WORDS, PermitBits
+from drivers.mailbox import LOADING, PAYLOAD_WORDS, PermitBits
 from drivers.profile import MailboxMap, MailboxRecipe, Profile, WordOrder
 from drivers.scaling import Kind, Layout
 
@@ -68,11 +68,11 @@ def empty_payload() -> tuple[int, ...]:
 
 
 def map_faults(profile: Profile) -> tuple[str, ...]:
-    """List why a profile cannot be driven through the mailbox, in words for who wrote it."""
+    """List why a profile cannot be driven through the mailbox, wherever its blocks lie, as `key: what is wrong`."""
     spec = profile.mailbox
     if spec is None:
         return ("mailbox: missing; it says where the blocks lie and which number each recipe has",)
-    found = list(_base_faults(spec))
+    found = []
     if spec.word_order not in {WordOrder.ABCD, WordOrder.CDAB}:
         found.append(f"mailbox.word_order: {spec.word_order} swaps the bytes of a register; ABCD or CDAB are possible")
     found += [f"recipes.{name}: has no number in mailbox.recipes" for name in profile.recipes.keys() - spec.recipes]
@@ -141,19 +141,6 @@ def _number(value: Scalar) -> float:
     except ValueError as error:
         raise UnsendableError(str(error)) from error
     return float(value)
-
-
-def _base_faults(spec: MailboxMap) -> Sequence[str]:
-    found = []
-    for name, base, words in (
-        ("status_base", spec.status_base, STATUS_WORDS),
-        ("command_base", spec.command_base, COMMAND_WORDS),
-    ):
-        if not 0 <= base <= 0x10000 - words:
-            found.append(f"mailbox.{name}: {base} leaves no room for {words} registers")
-    if spec.status_base < spec.command_base + COMMAND_WORDS and spec.command_base < spec.status_base + STATUS_WORDS:
-        found.append("mailbox: the status block and the command block overlap")
-    return found
 
 
 def _recipe_faults(recipe: MailboxRecipe, name: str, profile: Profile) -> Sequence[str]:

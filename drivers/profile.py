@@ -133,11 +133,25 @@ class MailboxRecipe:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MailboxNodes:
+    """The variables in which an OPC UA server shows the two blocks of mailbox map v1; each is written whole."""
+
+    status: str  # UInt16[64]: S
+    payload: str  # UInt16[56]: C from CMD to PAYLOAD_CRC
+    commit: str  # UInt16: CMD_SEQ
+    heartbeat: str  # UInt16: GW_HEARTBEAT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MailboxMap:
-    """Where the two blocks of mailbox map v1 lie (zero-based register offsets), and what its numbers mean."""
+    """Where the two blocks of mailbox map v1 lie, and what its numbers mean.
+
+    On Modbus the bases count (zero-based register offsets), on OPC UA the nodes.
+    """
 
     status_base: int = 0
     command_base: int = 100
+    nodes: MailboxNodes | None = None
     word_order: WordOrder = WordOrder.ABCD  # or CDAB; the map leaves the bytes of a register alone
     recipes: Mapping[str, MailboxRecipe] = field(default_factory=dict)
 

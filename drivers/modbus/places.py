@@ -7,7 +7,9 @@ from enum import StrEnum
 from typing import Final
 
 from drivers import plain
-from drivers.profile import PlainMap, Profile
+from drivers.mailbox import COMMAND_WORDS, STATUS_WORDS
+from drivers.mailbox_command import map_faults
+from drivers.profile import MailboxMap, PlainMap, Profile
 
 _ADDRESS = re.compile(r"(?P<area>coil|discrete|holding|input):(?P<number>\d{1,5})(?:\.(?P<bit>\d{1,2}))?")
 _LAST: Final = 0xFFFF
@@ -111,6 +113,25 @@ def plain_faults(profile: Profile) -> tuple[str, ...]:
         found += _bit_faults(profile, profile.plain, written)
         found += _word_faults(profile, profile.plain, written)
     return tuple(sorted(found))
+
+
+def mailbox_faults(profile: Profile) -> tuple[str, ...]:
+    """List why a profile cannot be driven through the mailbox over Modbus, as `key.of.the.profile: what is wrong`."""
+    found = list(map_faults(profile))
+    if profile.mailbox is not None:
+        found += _base_faults(profile.mailbox)
+    return tuple(sorted(found))
+
+
+def _base_faults(spec: MailboxMap) -> Iterator[str]:
+    blocks = {"status_base": (spec.status_base, STATUS_WORDS), "command_base": (spec.command_base, COMMAND_WORDS)}
+    for name, (base, words) in blocks.items():
+        if not 0 <= base <= _LAST + 1 - words:
+            yield f"mailbox.{name}: {base} leaves no room for {words} registers"
+    if spec.status_base < spec.command_base + COMMAND_WORDS and spec.command_base < spec.status_base + STATUS_WORDS:
+        yield "mailbox: the status block and the command block overlap"
+    if spec.nodes is not None:
+        yield "mailbox.nodes: belongs to protocol opcua; remove it, Modbus has status_base and command_base"
 
 
 def _bit_faults(profile: Profile, spec: PlainMap, written: dict[tuple[Area, int], str]) -> Iterator[str]:

@@ -7,16 +7,14 @@ from importlib.util import find_spec
 
 from drivers import mailbox
 from drivers.base import DriverError, MonotonicClock, Session
-from drivers.handshake import MailboxSession, RefusedWriteError, Terms, mailbox_identity
+from drivers.handshake import MailboxSession, RefusedWriteError, Terms, check_pace, mailbox_identity
 from drivers.link import Line, Links
 from drivers.mailbox import PermitBits
-from drivers.mailbox_command import map_faults
 from drivers.modbus.address import Transport, parse_address
 from drivers.modbus.machine import NOT_TAKEN, ModbusMachine, link_to
+from drivers.modbus.places import mailbox_faults
 from drivers.modbus.wire import ExceptionReplyError, ModbusWire
 from drivers.profile import MailboxMap, Profile
-
-_POLL_MAX_S = 3.0  # the PLC takes a gateway for dead after 10 s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,13 +45,10 @@ def mailbox_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, lin
     bus, unit = parse_address(url)
     if bus.transport is Transport.SERIAL and find_spec("serial") is None:
         raise ValueError(f"{url!r}: a serial line needs the package pyserial, which is not installed")
-    faults = map_faults(profile)
+    faults = mailbox_faults(profile)
     if profile.mailbox is None or faults:
         raise ValueError(f"profile {profile.name}: {'; '.join(faults)}")
-    if profile.poll_s > _POLL_MAX_S:
-        raise ValueError(
-            f"profile {profile.name}: poll_s {profile.poll_s:g} is too slow; at {_POLL_MAX_S:g} s the PLC still sees us"
-        )
+    check_pace(profile)
     link = link_to(bus, links=links, monotonic=monotonic)
     return ModbusMailboxDriver(
         link=link,

@@ -1,9 +1,11 @@
-"""Where a plain machine keeps something on an OPC UA server: `nsu=URI;s=Name`, without an index."""
+"""Where a machine keeps something on an OPC UA server: `nsu=URI;s=Name`, without an index."""
 
 import re
+from dataclasses import asdict
 from typing import Final
 
 from drivers import plain
+from drivers.mailbox_command import map_faults
 from drivers.profile import Profile
 
 NODE: Final = re.compile(r"(?:nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<text>.+)")
@@ -21,13 +23,29 @@ def plain_faults(profile: Profile) -> tuple[str, ...]:
         if profile.setup_code is not None:
             addresses["setup_code"] = profile.setup_code
         found += [
-            f"{name.replace('plain.', 'permits.') if name[6:] in _PERMITS else name}: {address!r} is not a node "
-            "address: write nsu=URI;s=Name, without an index"
+            f"{name.replace('plain.', 'permits.') if name[6:] in _PERMITS else name}: {_no_node(address)}"
             for name, address in addresses.items()
             if NODE.fullmatch(address) is None
         ]
         found += _doubles(addresses)
     return tuple(sorted(found))
+
+
+def mailbox_faults(profile: Profile) -> tuple[str, ...]:
+    """List why a profile cannot be driven through the mailbox over OPC UA, as `key.of.the.profile: what is wrong`."""
+    found = list(map_faults(profile))
+    spec = profile.mailbox
+    if spec is not None and spec.nodes is None:
+        found.append("mailbox.nodes: missing; the variables of its two blocks: status, payload, commit, heartbeat")
+    if spec is not None and spec.nodes is not None:
+        addresses = {f"mailbox.nodes.{name}": address for name, address in asdict(spec.nodes).items()}
+        found += [f"{key}: {_no_node(at)}" for key, at in addresses.items() if NODE.fullmatch(at) is None]
+        found += _doubles(addresses)
+    return tuple(sorted(found))
+
+
+def _no_node(address: str) -> str:
+    return f"{address!r} is not a node address: write nsu=URI;s=Name, without an index"
 
 
 _PERMITS: Final = frozenset({"remote", "ready", "handed_over"})

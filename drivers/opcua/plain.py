@@ -9,7 +9,6 @@ from typing import Final
 
 from asyncua import ua
 from asyncua.ua.object_ids import ObjectIds
-from asyncua.ua.status_codes import StatusCodes
 
 from drivers import plain
 from drivers.base import DriverError, MonotonicClock, Scalar, Security, Session
@@ -18,6 +17,7 @@ from drivers.opcua.channel import connect
 from drivers.opcua.connection import Connection, node_id, status_name
 from drivers.opcua.places import plain_faults
 from drivers.opcua.publishing import Hint
+from drivers.opcua.writes import check_taken
 from drivers.plain_session import PlainSession, RefusedWriteError, Terms, plain_identity
 from drivers.profile import Memory, Place, PlainMap, Profile
 
@@ -32,19 +32,6 @@ _RANGES: Final = {
     Builtin.INT64: (-(2**63), 2**63 - 1),
     Builtin.UINT64: (0, 2**64 - 1),
 }
-# A write that ended so was not done (OPC 10000-4, 5.11.4.4); any other bad status says nothing.
-_NOT_TAKEN: Final = frozenset(
-    {
-        StatusCodes.BadUserAccessDenied,
-        StatusCodes.BadNotWritable,
-        StatusCodes.BadWriteNotSupported,
-        StatusCodes.BadTypeMismatch,
-        StatusCodes.BadOutOfRange,
-        StatusCodes.BadNodeIdUnknown,
-        StatusCodes.BadNodeIdInvalid,
-        StatusCodes.BadAttributeIdInvalid,
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,11 +131,7 @@ class _Nodes:
         statuses = await self._connection.write(
             [(node, ua.Variant(raw, ua.VariantType(int(kind)))) for node, kind, raw in typed], deadline_s=deadline_s
         )
-        bad = [status for status in statuses if status >> 30 != 0]
-        if bad and all(status in _NOT_TAKEN for status in bad):
-            raise RefusedWriteError(f"the machine did not take a write ({status_name(bad[0])})")
-        if bad:
-            raise DriverError(f"writing: {status_name(bad[0])}, which says nothing about whether it was done")
+        check_taken(statuses, RefusedWriteError)
 
 
 def _fitted(value: Scalar, place: Place, kind: Builtin) -> Scalar:

@@ -86,6 +86,10 @@ def _mailbox(settings: ProfileSettings, profile: Profile) -> Iterator[Remark]:
     for fault in profile_faults(profile):
         key, _, text = fault.partition(": ")
         yield Remark(path=tuple(key.split(".")), text=text, of_key=True)
+    if settings.protocol == "opcua" and settings.mailbox is not None:
+        for key in sorted({"status_base", "command_base"} & settings.mailbox.model_fields_set):
+            text = "registers belong to protocol modbus; remove it, OPC UA has nodes"
+            yield Remark(path=("mailbox", key), text=text, of_key=True)
     if settings.poll_s > MAILBOX_POLL_MAX_S:
         text = f"at most {MAILBOX_POLL_MAX_S:g}: the PLC starts nothing when it has not heard of us for 10 s"
         yield Remark(path=("poll_s",), text=text)

@@ -9,6 +9,7 @@ from drivers.profile import (
     Effect,
     Limit,
     MailboxMap,
+    MailboxNodes,
     MailboxRecipe,
     Memory,
     PermitTags,
@@ -116,13 +117,28 @@ class MailboxRecipeSettings(Model):
     """Which parameter lies in PARAM[0], PARAM[1], ..."""
 
 
+class MailboxNodesSettings(Model):
+    """The variables in which an OPC UA server shows the mailbox; each is read and written whole."""
+
+    status: Address
+    """The status block: UInt16[64]."""
+    payload: Address
+    """The words 1 to 56 of the command block, CMD to PAYLOAD_CRC: UInt16[56]."""
+    commit: Address
+    """CMD_SEQ, a variable of its own: UInt16."""
+    heartbeat: Address
+    """GW_HEARTBEAT, a variable of its own: UInt16."""
+
+
 class MailboxSettings(Model):
     """Where the two blocks of mailbox map v1 lie, and what its numbers mean."""
 
     status_base: Register = 0
-    """First register of the status block, counted from zero."""
+    """Modbus: first register of the status block, counted from zero."""
     command_base: Register = 100
-    """First register of the command block, counted from zero."""
+    """Modbus: first register of the command block, counted from zero."""
+    nodes: MailboxNodesSettings | None = None
+    """OPC UA, and needed there: the variables of the two blocks."""
     word_order: Literal["ABCD", "CDAB"] = "ABCD"
     """ABCD: the high word comes first; CDAB: the low word."""
     recipes: Mapping[Name, MailboxRecipeSettings] = Field(default_factory=dict)
@@ -134,6 +150,7 @@ class MailboxSettings(Model):
         return MailboxMap(
             status_base=self.status_base,
             command_base=self.command_base,
+            nodes=MailboxNodes(**self.nodes.model_dump()) if self.nodes else None,
             word_order=WordOrder(self.word_order),
             recipes=recipes,
         )

@@ -20,6 +20,7 @@ from tests.drivers.modbus_samples import cure, oven_driver
 from tests.drivers.plain_nodes import NodeServer, node_saw, node_server
 from tests.drivers.plain_samples import plain_driver, plain_map, saw, trim
 from tests.drivers.plc import Plc
+from tests.drivers.plc_nodes import PlcServer, plc_server
 from tests.drivers.plc_wire import served
 from tests.drivers.samples import command, driver_for, ignore
 from tests.eventually import eventually
@@ -169,6 +170,12 @@ async def shared_nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         yield server
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shared_plc(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PlcServer]:
+    async with plc_server(tmp_path_factory.mktemp("plc")) as server:
+        yield server
+
+
 @pytest_asyncio.fixture(
     loop_scope="session",
     params=[
@@ -179,13 +186,18 @@ async def shared_nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         "store-start-only",
         "mailbox",
         "mailbox-low-word-first",
+        "mailbox-nodes",
         "no-memory",
         "no-memory-low-word-first",
         "no-memory-nodes",
     ],
 )
 async def bench(
-    request: pytest.FixtureRequest, fresh_press: FreshPress, shared_nodes: NodeServer, tmp_path: Path
+    request: pytest.FixtureRequest,
+    fresh_press: FreshPress,
+    shared_nodes: NodeServer,
+    shared_plc: PlcServer,
+    tmp_path: Path,
 ) -> AsyncIterator[Bench]:
     match request.param:
         case "fake":
@@ -194,6 +206,9 @@ async def bench(
             plc = Plc(little=request.param != "mailbox")
             async with served({1: plc}) as port:
                 yield MailboxBench(plc, oven_driver(f"modbus://127.0.0.1:{port}/1", little=plc.little))
+        case "mailbox-nodes":
+            plc = shared_plc.fresh()
+            yield MailboxBench(plc, shared_plc.driver())
         case "no-memory" | "no-memory-low-word-first":
             order, words = WordOrder.ABCD, Words.BIG
             if request.param != "no-memory":

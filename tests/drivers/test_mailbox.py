@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from drivers import mailbox
 from drivers.base import Absence, Answer, CommandKind, JobPhase
+from drivers.catalog import profile_faults
 from drivers.mailbox import MailboxError, PermitBits, Status, TornError
-from drivers.mailbox_command import UnsendableError, crc16, empty_payload, encode_payload, map_faults
+from drivers.mailbox_command import UnsendableError, crc16, empty_payload, encode_payload
 from drivers.profile import MailboxMap, MailboxRecipe, PermitTags, Recipe, WordOrder
 from tests.drivers.modbus_samples import cure, mailbox_profile
 from tests.drivers.plc import Plc, Retentive
@@ -270,7 +271,7 @@ def test_a_withdrawn_job_is_free_only_where_it_was_never_accepted(job_no: int, a
 
 
 def test_the_shipped_kind_of_profile_has_no_faults() -> None:
-    assert map_faults(mailbox_profile()) == ()
+    assert profile_faults(mailbox_profile()) == ()
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,7 @@ def test_the_shipped_kind_of_profile_has_no_faults() -> None:
     ],
 )
 def test_a_profile_that_the_mailbox_cannot_serve_is_refused_in_words(changes: dict[str, Any], says: str) -> None:
-    assert says in "; ".join(map_faults(mailbox_profile(**changes)))
+    assert says in "; ".join(profile_faults(mailbox_profile(**changes)))
 
 
 def test_more_parameters_than_there_is_room_for_are_refused() -> None:
@@ -300,6 +301,6 @@ def test_more_parameters_than_there_is_room_for_are_refused() -> None:
         recipes={"cure": Recipe(version="1", parameters={})},
         mailbox=MailboxMap(recipes={"cure": MailboxRecipe(number=1, parameters=(*names, "p0"))}),
     )
-    faults = "; ".join(map_faults(profile))
+    faults = "; ".join(profile_faults(profile))
     assert "18 parameters, and 16 fit" in faults
     assert "stands twice" in faults

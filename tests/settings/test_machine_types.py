@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from drivers.profile import MailboxMap, MailboxRecipe, WordOrder
+from drivers.profile import MailboxMap, MailboxNodes, MailboxRecipe, WordOrder
 from tests.settings.site import FACTORY, FULL, PROFILE, changed, faults, good
 
 OVEN = (Path(__file__).parents[2] / "config" / "machines" / "modbus-mailbox.yaml").read_text(encoding="utf-8")
+NODES = (Path(__file__).parents[2] / "config" / "machines" / "opcua-mailbox.yaml").read_text(encoding="utf-8")
 STATION = (Path(__file__).parents[2] / "config" / "machines" / "station.yaml").read_text(encoding="utf-8")
 PRESS_LINES = FACTORY[FACTORY.index("    url: opc.tcp") : FACTORY.index("    area:")]
-PLAIN = FACTORY.replace(FACTORY[FACTORY.index("  TRAY-12:") : FACTORY.index('  "GIFT')], "").replace(
-    "    security: none\n", ""
-)
+PLAIN_OPCUA = FACTORY.replace(FACTORY[FACTORY.index("  TRAY-12:") : FACTORY.index('  "GIFT')], "")
+PLAIN = PLAIN_OPCUA.replace("    security: none\n", "")
 
 
 def oven(url: str) -> str:
@@ -68,6 +68,51 @@ def test_a_mailbox_machine_type_needs_its_mailbox_and_its_permits(tmp_path: Path
     assert "mailbox: missing; it says where the blocks lie" in faults(tmp_path, oven("modbus://h"), profile=without)[0]
     without = OVEN.replace(OVEN[OVEN.index("permits:") : OVEN.index("mailbox:\n")], "")
     assert "permits: missing; " in faults(tmp_path, oven("modbus://h"), profile=without)[0]
+
+
+def test_a_mailbox_over_opcua_becomes_the_drivers_value(tmp_path: Path) -> None:
+    profile = good(tmp_path, PLAIN_OPCUA, profile=NODES).profile("press-1")
+    plc = "nsu=urn:example:plc;s=Kvot"
+    assert profile.mailbox == MailboxMap(
+        nodes=MailboxNodes(
+            status=f"{plc}.Status", payload=f"{plc}.Payload", commit=f"{plc}.CmdSeq", heartbeat=f"{plc}.GwHeartbeat"
+        ),
+        recipes={"cure": MailboxRecipe(number=1, parameters=("temperature_c", "minutes"))},
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("    status: ", "    state: ", "13:5: mailbox.nodes.state: unknown key; "),
+        ("    status: ", "    #", "12:9: mailbox.nodes.status: missing; The status block: UInt16[64]."),
+        ("  nodes: ", "  #", "18:3: mailbox.status: unknown key"),
+        (
+            "    commit: nsu=urn:example:plc;",
+            "    commit: ns=2;",
+            "15:5: mailbox.nodes.commit: 'ns=2;s=Kvot.CmdSeq' is not",
+        ),
+        ("s=Kvot.CmdSeq", "s=Kvot.Payload", "mailbox.nodes.payload: lies where mailbox.nodes.commit is"),
+        ("  word_order:", "  status_base: 0\n  word_order:", "17:3: mailbox.status_base: registers belong to protocol"),
+        ("  word_order:", "  command_base: 9\n  word_order:", "17:3: mailbox.command_base: registers belong to"),
+        ("remote: PERMIT.0", "remote: nsu=urn:example:plc;s=Remote", "permits: "),
+        ("poll_s: 0.5 ", "poll_s: 3.5 ", "poll_s: at most 3: the PLC starts nothing when it has not heard of us"),
+        ("protocol: opcua", "protocol: modbus", "12:3: mailbox.nodes: belongs to protocol opcua; remove it"),
+    ],
+)
+def test_a_mailbox_over_opcua_that_cannot_be_reached_is_refused_where_it_is_written(
+    tmp_path: Path, old: str, new: str, fault: str
+) -> None:
+    found = faults(tmp_path, PLAIN_OPCUA, profile=changed(old, new, NODES))
+    assert any(line.startswith("machines/press.yaml:") and fault in line for line in found), found
+
+
+def test_a_mailbox_over_opcua_needs_its_nodes(tmp_path: Path) -> None:
+    without = NODES.replace(NODES[NODES.index("  nodes:") : NODES.index("  word_order:")], "")
+    (found,) = faults(tmp_path, PLAIN_OPCUA, profile=without)
+    assert found.startswith(
+        "machines/press.yaml:11:1: mailbox.nodes: missing; the variables of its two blocks: status,"
+    )
 
 
 def test_a_mailbox_belongs_to_no_other_dialect(tmp_path: Path) -> None:
