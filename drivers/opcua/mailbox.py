@@ -14,6 +14,8 @@ from drivers.opcua.binary import Builtin, Reading
 from drivers.opcua.channel import connect
 from drivers.opcua.connection import Connection, status_name
 from drivers.opcua.places import mailbox_faults
+from drivers.opcua.sampling import sampled
+from drivers.opcua.telemetry import Telemetry
 from drivers.opcua.writes import check_taken
 from drivers.profile import MailboxMap, MailboxNodes, Profile
 
@@ -45,8 +47,9 @@ class OpcuaMailboxDriver:
             blocks = _Variables(connection, self.nodes)
             terms = Terms(spec=self.spec, bits=self.bits, answer_s=self.profile.timeout_s, monotonic=self.monotonic)
             identity = mailbox_identity(f"{self.url}; certificate {shown or 'none'}")
-            session = MailboxSession(blocks, terms=terms, identity=identity)
+            session = _Session(blocks, terms=terms, identity=identity)
             await session.open()
+            session.gather(await sampled(connection, self.profile, self.monotonic))
             yield session
 
 
@@ -66,6 +69,14 @@ def mailbox_driver(*, url: str, profile: Profile, security: Security, monotonic:
         security=security,
         monotonic=monotonic,
     )
+
+
+class _Session(MailboxSession):
+    """The handshake, and the tags beside it."""
+
+    def gather(self, telemetry: Telemetry) -> None:
+        """Give the blocks of this telemetry from now on."""
+        self.take, self.listen = telemetry.take, telemetry.gathering.listen  # the port's Sampler
 
 
 class _Variables:

@@ -24,9 +24,10 @@ from drivers.base import (
 from drivers.opcua import jobs
 from drivers.opcua.binary import Builtin, Reading, WireError
 from drivers.opcua.channel import connect
-from drivers.opcua.connection import PUBLISHING_MS, CallAnswer, Connection, Pace, node_id, status_name
+from drivers.opcua.connection import CallAnswer, Connection, node_id, status_name
 from drivers.opcua.finding import JobControl, find_job_control
 from drivers.opcua.publishing import Hint
+from drivers.opcua.sampling import sampled
 from drivers.opcua.telemetry import Telemetry
 from drivers.profile import Profile
 
@@ -37,7 +38,6 @@ _SERVER_ARRAY = node_id(ObjectIds.Server_ServerArray)
 _PRODUCT_URI = node_id(ObjectIds.Server_ServerStatus_BuildInfo_ProductUri)
 _NO_COMMENT = ua.Variant([], ua.VariantType.LocalizedText, is_array=True)
 _MAX_FACT = 100  # characters of one text in the identity
-_TAGS_OF_SUBSCRIPTION = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,8 +64,7 @@ class JobControlDriver:
             tags = _Tags.resolve(connection, self.profile)
             text = await _identity_text(connection, control, shown)
             await _subscribe(connection, [control.job_list, *tags.permits()], on_change)
-            telemetry = Telemetry(self.profile.tags, self.monotonic)
-            await _sample(connection, self.profile, telemetry)
+            telemetry = await sampled(connection, self.profile, self.monotonic)
             yield JobControlSession(
                 connection=connection,
                 control=control,
@@ -246,32 +245,6 @@ async def _subscribe(connection: Connection, nodes: Sequence[ua.NodeId], on_chan
         await connection.subscribe(nodes, Hint(on_change))
     except DriverError as error:
         _log.warning("no subscription, polling alone: %s", error)
-
-
-async def _sample(connection: Connection, profile: Profile, telemetry: Telemetry) -> None:
-    """Subscribe to the tags in groups; one that cannot be had is bad, and no reason not to work with the machine."""
-    nodes: dict[int, ua.NodeId] = {}
-    missing: list[int] = []
-    for handle, (name, tag) in enumerate(profile.tags.items()):
-        try:
-            nodes[handle] = connection.node(tag.address)
-        except DriverError as error:
-            _log.warning("tag %s: %s", name, error)
-            missing.append(handle)
-    sampling_ms = profile.sample_s * 1000
-    pace = Pace(sampling_ms=sampling_ms, publishing_ms=max(sampling_ms, PUBLISHING_MS), hints=False)
-    wanted = list(nodes)
-    for start in range(0, len(wanted), _TAGS_OF_SUBSCRIPTION):
-        group = wanted[start : start + _TAGS_OF_SUBSCRIPTION]
-        try:
-            refused = await connection.subscribe(
-                [nodes[handle] for handle in group], telemetry, pace=pace, handles=group
-            )
-            missing += [group[place] for place in refused]
-        except DriverError as error:
-            _log.warning("no subscription to %d tags: %s", len(group), error)
-            missing += group
-    telemetry.refuse(missing)
 
 
 def _return_status(answer: CallAnswer, *, position: int) -> jobs.ReturnStatus:

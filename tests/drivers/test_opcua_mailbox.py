@@ -11,12 +11,14 @@ import pytest_asyncio
 from asyncua.ua.status_codes import StatusCodes
 
 from drivers.base import Absence, Answer, Beating, CommandKind, DriverError, JobPhase, Session
+from drivers.blocks import BAD, GOOD, Sampler
 from drivers.catalog import profile_faults
-from drivers.profile import MailboxMap, MailboxNodes
+from drivers.profile import MailboxMap, MailboxNodes, Tag
 from tests.drivers.modbus_samples import cure, mailbox_profile
 from tests.drivers.plc import Plc
 from tests.drivers.plc_nodes import URI, PlcServer, node_profile, nodes, plc_server
 from tests.drivers.samples import ignore
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -249,6 +251,26 @@ async def test_a_server_restarted_between_payload_and_commit_never_sees_the_comm
             plc.work()
     assert plc.commands == [(1, 1)]
     assert plc.starts == []  # nobody pressed Start since
+
+
+# Values -------------------------------------------------------------------------------------------------
+
+
+async def test_tags_beside_the_mailbox_are_sampled_and_one_that_is_not_there_harms_no_job(server: PlcServer) -> None:
+    tags = {"long": Tag(address=f"nsu={URI};s=Long"), "lost": Tag(address=f"nsu={URI};s=Nowhere")}
+    seen: dict[str, tuple[object, int]] = {}
+    async with opened(server, tags=tags, sample_s=0.1) as session:
+        assert isinstance(session, Sampler)
+
+        def there() -> bool:
+            for block in session.take():
+                seen.update(zip(block.names, zip(block.values, block.qualities, strict=True), strict=True))
+            return len(seen) == len(tags)
+
+        await eventually(there, timeout_s=5)
+        assert (await session.send(cure(LOAD))).answer is Answer.ACCEPTED
+    assert seen["long"] == (0, GOOD)
+    assert seen["lost"][1] == BAD
 
 
 # Addresses ----------------------------------------------------------------------------------------------

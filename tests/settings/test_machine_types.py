@@ -84,20 +84,19 @@ def test_a_mailbox_over_opcua_becomes_the_drivers_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("    status: ", "    state: ", "13:5: mailbox.nodes.state: unknown key; "),
-        ("    status: ", "    #", "12:9: mailbox.nodes.status: missing; The status block: UInt16[64]."),
-        ("  nodes: ", "  #", "18:3: mailbox.status: unknown key"),
+        ("    status: ", "    state: ", "17:5: mailbox.nodes.state: unknown key; "),
+        ("    status: ", "    #", "16:3: mailbox.nodes.status: missing; The status block: UInt16[64]"),
         (
             "    commit: nsu=urn:example:plc;",
             "    commit: ns=2;",
-            "15:5: mailbox.nodes.commit: 'ns=2;s=Kvot.CmdSeq' is not",
+            "19:5: mailbox.nodes.commit: 'ns=2;s=Kvot.CmdSeq' is not",
         ),
-        ("s=Kvot.CmdSeq", "s=Kvot.Payload", "mailbox.nodes.payload: lies where mailbox.nodes.commit is"),
-        ("  word_order:", "  status_base: 0\n  word_order:", "17:3: mailbox.status_base: registers belong to protocol"),
-        ("  word_order:", "  command_base: 9\n  word_order:", "17:3: mailbox.command_base: registers belong to"),
+        ("s=Kvot.CmdSeq", "s=Kvot.Payload", "19:5: mailbox.nodes.commit: lies where mailbox.nodes.payload is"),
+        ("  word_order:", "  status_base: 0\n  word_order:", "21:3: mailbox.status_base: registers belong to protocol"),
+        ("  word_order:", "  command_base: 9\n  word_order:", "21:3: mailbox.command_base: registers belong to"),
         ("remote: PERMIT.0", "remote: nsu=urn:example:plc;s=Remote", "permits: "),
         ("poll_s: 0.5 ", "poll_s: 3.5 ", "poll_s: at most 3: the PLC starts nothing when it has not heard of us"),
-        ("protocol: opcua", "protocol: modbus", "12:3: mailbox.nodes: belongs to protocol opcua; remove it"),
+        ("protocol: opcua", "protocol: modbus", "16:3: mailbox.nodes: belongs to protocol opcua; remove it"),
     ],
 )
 def test_a_mailbox_over_opcua_that_cannot_be_reached_is_refused_where_it_is_written(
@@ -111,7 +110,7 @@ def test_a_mailbox_over_opcua_needs_its_nodes(tmp_path: Path) -> None:
     without = NODES.replace(NODES[NODES.index("  nodes:") : NODES.index("  word_order:")], "")
     (found,) = faults(tmp_path, PLAIN_OPCUA, profile=without)
     assert found.startswith(
-        "machines/press.yaml:11:1: mailbox.nodes: missing; the variables of its two blocks: status,"
+        "machines/press.yaml:15:1: mailbox.nodes: missing; the variables of its two blocks: status,"
     )
 
 
