@@ -33,10 +33,10 @@ class Caller:
         self.factory = factory
 
     async def get(self, path: str, **query: object) -> Any:
-        return await asyncio.to_thread(ask, "GET", path, socket=self.path, params=query)
+        return await asyncio.to_thread(ask, "GET", path, socket=self.path, params=query, timeout_s=60)
 
     async def post(self, path: str, **body: object) -> Any:
-        return await asyncio.to_thread(ask, "POST", path, socket=self.path, json=body)
+        return await asyncio.to_thread(ask, "POST", path, socket=self.path, json=body, timeout_s=60)
 
 
 @asynccontextmanager

@@ -27,6 +27,13 @@ async def _in_state(factory: Factory, state: str, index: int = 0) -> None:
     await eventually(there)
 
 
+async def _found_again(factory: Factory) -> None:
+    """Wait for the second session: silence counts from the machine's return."""
+    await eventually(
+        lambda: factory.press.sessions_opened > 1 and factory.board.get(("link", "machine:press-1"))["state"] == "up"
+    )
+
+
 async def _make_one(factory: Factory, index: int = 0, *, good: int = 1) -> str:
     await eventually(lambda: [job.phase for job in factory.press.jobs.values()] == [JobPhase.ALLOWED_TO_START])
     job_id = next(iter(factory.press.jobs))
@@ -128,6 +135,8 @@ async def test_a_command_that_never_arrived_is_sent_again_only_after_the_settle_
     async with factory.running("plan", "tend"):
         await _in_state(factory, "in_doubt")
         assert factory.press.received == []
+
+        await _found_again(factory)
         factory.clock.advance(3)
         await _make_one(factory)
     assert len(factory.press.starts) == 1
@@ -142,6 +151,7 @@ async def test_after_a_restart_of_the_machine_a_person_decides_and_nothing_is_se
     await factory.pull()
     async with factory.running("plan", "tend"):
         await eventually(lambda: factory.press.boot != "boot-1")
+        await _found_again(factory)
         factory.clock.advance(10)
         await eventually(factory.exceptions)
         (doubt,) = await factory.exceptions()
@@ -160,6 +170,7 @@ async def test_a_person_who_saw_the_job_made_completes_it_without_the_machine(fa
     await factory.pull()
     async with factory.running("plan", "tend"):
         await eventually(lambda: factory.press.boot != "boot-1")
+        await _found_again(factory)
         factory.clock.advance(10)
         await eventually(factory.exceptions)
         (doubt,) = await factory.exceptions()
