@@ -1,15 +1,17 @@
 """A shop's order becomes lines with a state and requirements; what is not understood is set aside, never guessed."""
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from drivers.base import Scalar
 from drivers.profile import Recipe
+from gateway.domain.files import WantedFile
 from gateway.domain.orders import LineKind, ShopLine, ShopOrder
-from gateway.domain.products import ExpressionFaultError, Family, Product, Range, Step
+from gateway.domain.products import Expression, ExpressionFaultError, Family, Product, Range, Step
 from gateway.domain.runs import upstream
 from gateway.domain.states import LineState
 
@@ -76,6 +78,7 @@ class LinePlan:
     reason: str | None = None
     trouble: Trouble | None = None
     requirements: tuple[Requirement, ...] = ()
+    files: tuple[WantedFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,9 +150,10 @@ def _read_line(
                 zip(product.route, _quantities(line, product), strict=True), start=1
             )
         )
+        files = tuple(_files(product, values))
     except ExpressionFaultError as fault:
-        return aside(f"{here}/{line.shop_line_id}", "bad parameter", str(fault), product.name)
-    return plan(LineState.RECEIVED, product.name, requirements=requirements)
+        return aside(f"{here}/{line.shop_line_id}", "bad parameter", _without_addresses(str(fault)), product.name)
+    return plan(LineState.RECEIVED, product.name, requirements=requirements, files=files)
 
 
 def _variables(line: ShopLine, order: ShopOrder) -> dict[str, dict[str, object]]:
@@ -163,6 +167,32 @@ def _variables(line: ShopLine, order: ShopOrder) -> dict[str, dict[str, object]]
         },
         "order": {"number": order.number, "channel": order.channel, "currency": order.currency},
     }
+
+
+def _files(product: Product, values: Mapping[str, object]) -> Iterator[WantedFile]:
+    """Compute where each file of the line is and how large it is to be; an empty address means there is none."""
+    for index, step in enumerate(product.route, start=1):
+        for rules in step.files:
+            try:
+                if (url := str(rules.url(values)).strip()) == "":
+                    continue
+                width_mm, height_mm = _side(rules.width_mm, values), _side(rules.height_mm, values)
+            except ExpressionFaultError as fault:
+                raise ExpressionFaultError(f"file {rules.name}: {fault}") from fault
+            yield WantedFile(step=index, name=rules.name, url=url, width_mm=width_mm, height_mm=height_mm)
+
+
+def _side(expression: Expression | None, values: Mapping[str, object]) -> float | None:
+    if expression is None:
+        return None
+    if not (side := float(expression(values))) > 0:
+        raise ExpressionFaultError("width_mm and height_mm must be above 0")
+    return side
+
+
+def _without_addresses(text: str) -> str:
+    """Take web addresses out of a text that people see: one may let everybody in who knows it."""
+    return re.sub(r"https?:[^\s'\"]*", "(an address)", text, flags=re.IGNORECASE)
 
 
 def _quantities(line: ShopLine, product: Product) -> list[int]:

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from drivers.base import Scalar
+from gateway.domain.files import FileRules
 from gateway.domain.pricing.inputs import Policy, Release, RunRules
 
 UNBOUNDED_PLACES: Final = 1_000_000  # a run that is released at once holds whatever is there
@@ -26,7 +27,7 @@ class Step:
     `ExpressionFaultError` with a readable text when the line does not carry what it needs.
     places: what a piece takes of a run. batch: pieces that come from the step before together, None: all at
     once. expected_yield: share of pieces that become good. drives_price: this step's run gives price, promise
-    and campaign; one step of every route does.
+    and campaign; one step of every route does. files: what the step's machine needs before its job is sent.
     """
 
     operation: str
@@ -37,6 +38,7 @@ class Step:
     batch: int | None = None
     expected_yield: float = 1.0
     drives_price: bool = False
+    files: tuple[FileRules, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a step that takes no room, moves nothing on, or makes nothing good."""

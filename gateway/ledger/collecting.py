@@ -20,9 +20,11 @@ UNDER_WAY = "('released','in_doubt','accepted','running','interrupted')"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 # Pieces of the step before that are good and that nobody has used: neither in a job that was released
-# nor in one that ended. The first step has its material, as far as the ledger knows.
+# nor in one that ended. The first step has its material, as far as the ledger knows. Nothing of a line is ready
+# before each of its files was checked.
 _READY = f"""
-    CASE WHEN r.step = 1 THEN r.quantity ELSE
+    CASE WHEN EXISTS (SELECT 1 FROM files f WHERE f.line_id = r.line_id AND f.state <> 'checked') THEN 0
+    WHEN r.step = 1 THEN r.quantity ELSE
       COALESCE((SELECT p.good FROM requirements p
                 WHERE p.line_id = r.line_id AND p.component = r.component AND p.step = r.step - 1), 0)
       - COALESCE((SELECT SUM(a.quantity) FROM allocations a JOIN jobs j USING (job_id)

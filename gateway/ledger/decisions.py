@@ -6,10 +6,11 @@ from drivers.base import Finding, JobPhase
 from gateway.domain.intake import UNKNOWN_ARTICLE
 from gateway.domain.states import JobState, LineState
 from gateway.errors import RefusedError
-from gateway.ledger import exceptions, jobs
+from gateway.ledger import exceptions, files, jobs
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.lines import BY_A_PERSON, close_line
 from gateway.ledger.sql import change, row, rows
+from gateway.ledger.unplanning import leave_runs
 
 _UNFINISHED = frozenset(
     {JobState.RELEASED, JobState.IN_DOUBT, JobState.ACCEPTED, JobState.RUNNING, JobState.INTERRUPTED}
@@ -44,6 +45,12 @@ def decide(tx: Tx, exception_id: int, *, action: str, who: str, note: str, now: 
             _allow_more_remakes(tx, int(name))
         case "requirement", "close":
             _close_requirement(tx, int(name), now=now)
+        case "file", "retry":
+            files.again(tx, int(name))
+        case "file", "close":
+            _close_line_of_file(tx, int(name), who=who, now=now)
+        case "delivery", "retry":
+            files.retry_delivery(tx, name)
         case _:
             pass  # closing it is all there is to do
     ring(tx, "plan")
@@ -155,3 +162,22 @@ def _close_requirement(tx: Tx, requirement_id: int, *, now: datetime) -> None:
     need = row(tx, "SELECT line_id FROM requirements WHERE requirement_id = :id", id=requirement_id)
     assert need is not None
     close_line(tx, need["line_id"], state=LineState.CANCELLED, reason=BY_A_PERSON, now=now)
+
+
+def _close_line_of_file(tx: Tx, file_id: int, *, who: str, now: datetime) -> None:
+    """No usable file will come: the line is not made, nor is a job of it that waits for that file."""
+    line_id = files.line_of(tx, file_id)
+    if line_id is None:
+        return
+    if not leave_runs(tx, line_id, now=now):
+        for job in rows(
+            tx,
+            "SELECT DISTINCT a.job_id FROM allocations a JOIN requirements r USING (requirement_id) "
+            "JOIN jobs j USING (job_id) WHERE r.line_id = :line AND j.state = 'released'",
+            line=line_id,
+        ):
+            if files.lacking(tx, job["job_id"]):
+                evidence = f"its file does not come, says {who}"
+                seen, state = JobState.RELEASED, JobState.CANCELLED
+                jobs.move_job(tx, job["job_id"], seen=seen, state=state, who=who, evidence=evidence, now=now)
+    close_line(tx, line_id, state=LineState.CANCELLED, reason=BY_A_PERSON, now=now)

@@ -10,7 +10,7 @@ from drivers.base import CommandKind, Finding, Scalar
 from gateway.domain.dispatch import REFUSALS, Settlement
 from gateway.domain.states import JobState, LineState
 from gateway.errors import IllegalTransitionError
-from gateway.ledger import events, exceptions, facts
+from gateway.ledger import events, exceptions, facts, files
 from gateway.ledger.counters import next_number
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.lines import move_line
@@ -90,13 +90,18 @@ def move_job(tx: Tx, job_id: str, *, seen: JobState, state: JobState, who: str, 
         _start_lines(tx, job_id, now=now)
     follow_run(tx, job["run_id"], now=now)
     ring(tx, f"machine:{job['machine']}")
+    if state is JobState.RELEASED:
+        ring(tx, files.delivery_bell(job["machine"]))
 
 
 def intend(tx: Tx, job_id: str, kind: CommandKind, wire: Wire, *, now: datetime) -> Intent:
     """Commit the intent to send a command; a load puts the job in doubt from this moment on (R1, R2).
 
-    The database refuses a second unsettled command at the same machine.
+    The database refuses a second unsettled command at the same machine. Raise `IllegalTransitionError` when a
+    load would go before the job's files.
     """
+    if kind in _LOADING:
+        files.refuse_undelivered(tx, job_id)
     job = row(tx, "SELECT j.*, r.family FROM jobs j JOIN runs r USING (run_id) WHERE j.job_id = :job", job=job_id)
     assert job is not None
     attempt = row(
@@ -335,15 +340,18 @@ def _orders_of(tx: Tx, job_id: str) -> list[int]:
 
 
 def _labels(tx: Tx, job_id: str) -> dict[str, str | tuple[str, ...]]:
-    """Give what a machine may want to show: order numbers, article, a readable name. No personal facts."""
+    """Give what a machine may want to show: order numbers, article, a readable name, its files. No personal facts."""
     found = rows(
         tx,
         "SELECT o.number, l.product, l.name FROM allocations a JOIN requirements r USING (requirement_id) "
         "JOIN order_lines l USING (line_id) JOIN orders o USING (order_id) WHERE a.job_id = :job ORDER BY o.order_id",
         job=job_id,
     )
+    if not found:
+        return {}
     numbers = tuple(dict.fromkeys(one["number"] for one in found))
-    return {"order_numbers": numbers, "sku": found[0]["product"] or "", "job_name": found[0]["name"]} if found else {}
+    labels = {"order_numbers": numbers, "sku": found[0]["product"] or "", "job_name": found[0]["name"]}
+    return {**labels, "files": names} if (names := files.names(tx, job_id)) else labels
 
 
 def _job_no(tx: Tx, machine: str, job_id: str) -> int:

@@ -12,7 +12,7 @@ from gateway.domain.orders import ShopOrder
 from gateway.domain.products import Family
 from gateway.domain.states import LineState
 from gateway.errors import IllegalTransitionError
-from gateway.ledger import facts, offers
+from gateway.ledger import facts, files, offers
 from gateway.ledger.database import Tx
 from gateway.ledger.exceptions import open_exception, settle
 from gateway.ledger.sql import change, insert, row
@@ -69,6 +69,7 @@ def close_line(tx: Tx, line_id: int, *, state: LineState, reason: str, now: date
     if seen in _PASSED_OVER or seen is LineState.MADE:
         return
     move_line(tx, line_id, seen=seen, state=state, reason=reason)
+    files.settle_line(tx, line_id, now=now)
     tell(tx, line["order_id"], now=now)
 
 
@@ -97,6 +98,7 @@ def insert_line(
         reason=plan.reason,
     )
     _require(tx, line_id, plan)
+    _want_files(tx, line_id, plan, reading, now=now)
     _raise_trouble(tx, plan, now=now)
 
 
@@ -136,6 +138,7 @@ def reread_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, n
     if plan.state not in {seen, LineState.RECEIVED}:
         move_line(tx, line_id, seen=LineState.RECEIVED, state=plan.state, reason=plan.reason)
     _replace_line(tx, line, plan)
+    _want_files(tx, line_id, plan, reading, now=now)
     if seen is LineState.QUARANTINED and line["reason"] != plan.reason:
         _settle_trouble(tx, line, reading, now=now)
     _raise_trouble(tx, plan, now=now)
@@ -151,6 +154,7 @@ def withdraw_line(tx: Tx, line: RowMapping, reason: str, reading: Reading, *, no
         _ask(tx, line, _TOO_LATE, reason, now=now)
         return
     move_line(tx, line["line_id"], seen=seen, state=LineState.CANCELLED, reason=reason)
+    files.settle_line(tx, line["line_id"], now=now)
     if seen is LineState.QUARANTINED:
         _settle_trouble(tx, line, reading, now=now)
 
@@ -231,6 +235,10 @@ def _require(tx: Tx, line_id: int, plan: LinePlan) -> None:
             places=need.places,
             good=0,
         )
+
+
+def _want_files(tx: Tx, line_id: int, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
+    files.want(tx, line_id, plan.files, shop=reading.shop, erase_after=now + reading.erase_after, now=now)
 
 
 def _raise_trouble(tx: Tx, plan: LinePlan, *, now: datetime) -> None:

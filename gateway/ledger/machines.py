@@ -9,7 +9,7 @@ from gateway.domain.dispatch import OpenCommand, Standing, Work
 from gateway.domain.machines import Arming, Level, in_force
 from gateway.domain.states import JobState
 from gateway.errors import RefusedError
-from gateway.ledger import events, facts
+from gateway.ledger import events, facts, files
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception, settle
 from gateway.ledger.jobs import doubts, refusals
@@ -151,7 +151,7 @@ def standing(tx: Tx, machine: str, *, configured: Level, silent_s: float, by_han
         else Work(
             job_id=job["job_id"],
             state=JobState(job["state"]),
-            held=job["hold_reason"],
+            held=job["hold_reason"] or _awaited(tx, job),
             refusals=refusals(tx, job["job_id"]),
         ),
         asked=doubts(tx, subject),
@@ -176,6 +176,13 @@ def _current(tx: Tx, machine: str) -> RowMapping | None:
         if found is not None:
             return found
     return None
+
+
+def _awaited(tx: Tx, job: RowMapping) -> str | None:
+    """Say what a released job still waits for before it may be sent."""
+    if job["state"] != JobState.RELEASED or not files.lacking(tx, job["job_id"]):
+        return None
+    return "its files are on their way to the machine"
 
 
 def _facts(tx: Tx, machine: str) -> RowMapping:

@@ -133,14 +133,24 @@ files = table(
     "files",
     Column("file_id", Integer, primary_key=True),
     Column("line_id", Integer, ForeignKey("order_lines.line_id"), nullable=False),
+    count("step"),
     words("name"),
+    maybe("url"),  # personal: it may let everybody in who knows it
+    Column("width_mm", REAL, nullable=True),
+    Column("height_mm", REAL, nullable=True),
+    words("state"),
+    maybe("reason"),
     maybe("sha256"),
     count("bytes", nullable=True),
     maybe("type"),
-    words("state"),
-    maybe("path"),
+    maybe("path"),  # below the state directory; null: not there (any more)
+    words("erase_after"),
+    among("state", ("wanted", "checked", "refused", "erased")),
+    CheckConstraint("state <> 'checked' OR (sha256 IS NOT NULL AND type IS NOT NULL)", name="checked_content"),
+    sqlite_autoincrement=True,
 )
 Index("files_by_line", files.c.line_id)
+Index("files_by_state", files.c.state)
 
 requirements = table(
     "requirements",
@@ -225,6 +235,16 @@ allocations = table(
     count("good", 0),
 )
 Index("allocations_by_requirement", allocations.c.requirement_id)
+
+deliveries = table(
+    "deliveries",  # files that lie in a machine's hot folder for a job
+    Column("job_id", Text, ForeignKey("jobs.job_id"), primary_key=True),
+    Column("file_id", Integer, primary_key=True),  # outlives its row in files
+    words("machine"),
+    words("sha256"),
+    words("name"),
+    words("delivered_at"),
+)
 
 job_numbers = table(
     "job_numbers",

@@ -7,7 +7,7 @@ from sqlalchemy import RowMapping
 
 from gateway.domain.standing import order_state
 from gateway.domain.states import LineState
-from gateway.ledger import events, outbox
+from gateway.ledger import events, files, outbox
 from gateway.ledger.database import Tx
 from gateway.ledger.offers import promises
 from gateway.ledger.sql import row, rows
@@ -69,6 +69,8 @@ def show_order(tx: Tx, order_id: int) -> View | None:
     if order is None:
         return None
     view = _order(tx, order)
+    for line in view["lines"]:
+        line["files"] = files.of_line(tx, line["line_id"])
     jobs = [job["job_id"] for job in rows(tx, _JOBS_OF_ORDER, id=order_id)]
     view["jobs"] = [show_job(tx, job_id) for job_id in jobs]
     view["history"] = events.history(tx, f"order:{order_id}", PAGE)

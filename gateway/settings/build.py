@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from drivers.base import Scalar
 from drivers.profile import Profile
+from gateway.domain.files import FileRules
 from gateway.domain.pricing.inputs import Policy
 from gateway.domain.products import (
     MAKE_TO_ORDER,
@@ -20,12 +21,14 @@ from gateway.expressions import compile_expression
 from gateway.settings.build_rules import to_run_rules
 from gateway.settings.check_routes import result_of
 from gateway.settings.families import FamilySettings
+from gateway.settings.files import FileSettings
 from gateway.settings.models import Sections
 from gateway.settings.routes import ProductSettings, StepSettings
 from gateway.settings.scene import STATION
 from gateway.settings.times import duration_s
 
 _SCALARS = (bool, int, float, str)
+_BYTES_A_MB = 1_000_000
 
 
 def to_range(sections: Sections, profiles: Mapping[str, Profile]) -> Range:
@@ -114,6 +117,21 @@ def _step(sections: Sections, profiles: Mapping[str, Profile], step: StepSetting
         batch=step.batch,
         expected_yield=step.expected_yield,
         drives_price=drives_price,
+        files=tuple(_file(name, file) for name, file in step.files.items()),
+    )
+
+
+def _file(name: str, settings: FileSettings) -> FileRules:
+    width, height = settings.width_mm, settings.height_mm
+    return FileRules(
+        name=name,
+        url=compile_expression(settings.url, result=str),
+        types=settings.kinds,
+        max_bytes=int(settings.max_mb * _BYTES_A_MB),
+        pages=settings.pages,
+        min_dpi=settings.min_dpi,
+        width_mm=None if width is None else compile_expression(width, result=(int, float)),
+        height_mm=None if height is None else compile_expression(height, result=(int, float)),
     )
 
 

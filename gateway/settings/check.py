@@ -47,6 +47,7 @@ def warnings(scene: Scene) -> Iterator[Remark]:
     for name, shop in scene.sections.shops.items():
         if shop.url.startswith("http://") and not is_loopback(shop.url):
             yield Remark(path=("shops", name, "url"), text="http:// shows keys and orders to everybody between")
+    yield from _hot_folders(scene.sections)
     mqtt = scene.sections.mqtt
     if mqtt and mqtt.url.startswith("mqtt://") and not is_loopback(mqtt.url):
         yield Remark(path=("mqtt", "url"), text="mqtt:// is not encrypted; prefer mqtts://")
@@ -177,6 +178,17 @@ def _files(sections: Sections) -> Iterator[Remark]:
             yield Remark(path=path, text=f"no file that can be read: {file}")
 
 
+def _hot_folders(sections: Sections) -> Iterator[Remark]:
+    """Find folders that are not there: a mount may be away for a while, so that is no fault."""
+    folders = {name: machine.hot_folder for name, machine in sections.machines.items() if machine.hot_folder}
+    for name, folder in folders.items():
+        if not os.access(folder, os.W_OK | os.X_OK):
+            yield Remark(path=("machines", name, "hot_folder"), text=f"no folder that can be written: {folder}")
+    for name, other in _twice({name: str(folder) for name, folder in folders.items()}, same=str):
+        text = f"the same folder as machines.{other}: each of them sees the other's files"
+        yield Remark(path=("machines", name, "hot_folder"), text=text)
+
+
 def _simulation(sections: Sections) -> Iterator[Remark]:
     if sections.simulation is None:
         return
@@ -184,6 +196,9 @@ def _simulation(sections: Sections) -> Iterator[Remark]:
     addresses |= {("machines", name, "url"): machine.url for name, machine in sections.machines.items() if machine.url}
     if sections.mqtt:
         addresses["mqtt", "url"] = sections.mqtt.url
+    for name, shop in sections.shops.items():
+        hosts = enumerate(shop.file_hosts or ())
+        addresses |= {("shops", name, "file_hosts", number): f"http://{host}" for number, host in hosts}
     for path, url in addresses.items():
         if not is_loopback(url):
             text = "with a simulation section every address must be this computer's own (127.0.0.1);"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from drivers.profile import Limit, Recipe
 from gateway.expressions import ExpressionError, compile_expression
-from gateway.settings.faults import Path, meant
+from gateway.settings.faults import Path, meant, path_text
 from gateway.settings.routes import ProductSettings, StepSettings
 from gateway.settings.scene import STATION, Remark, Scene
 
@@ -66,6 +66,20 @@ def _step(scene: Scene, step: StepSettings, here: Path) -> Iterator[Remark]:
         text = f"recipe '{step.recipe_name}' has different versions: {versions}; a family's machines make the same"
         yield Remark(path=(*here, "recipe"), text=text)
     yield from _parameters(step, here, found)
+    for name, file in step.files.items():
+        yield from _formula(file.url, (*here, "files", name, "url"), (str,))
+        for key, source in (("width_mm", file.width_mm), ("height_mm", file.height_mm)):
+            if source is not None:
+                yield from _formula(source, (*here, "files", name, key), (int, float))
+    if step.files:
+        yield from _delivered(scene, step, here)
+
+
+def _delivered(scene: Scene, step: StepSettings, here: Path) -> Iterator[Remark]:
+    for machine in scene.machines_for(step):
+        if machine in scene.sections.machines and not scene.has("machines", machine, "hot_folder"):
+            text = f"missing; the folder where it finds the files of its jobs ({path_text((*here, 'files'))})"
+            yield Remark(path=("machines", machine, "hot_folder"), text=text, of_key=True)
 
 
 def _at_station(scene: Scene, station: str, at: Path) -> Iterator[Remark]:

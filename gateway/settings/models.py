@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from gateway.settings.families import FamilySettings, PricingSettings
+from gateway.settings.files import FileHost
 from gateway.settings.machines import MachineSettings, SecuritySettings
 from gateway.settings.profiles import ProfileSettings
 from gateway.settings.routes import ProductSettings
@@ -138,6 +139,11 @@ class ShopSettings(Model):
     """Orders asked for at once."""
     timeout_s: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 20
     """Deadline of one request as a whole, seconds."""
+    file_hosts: Annotated[tuple[FileHost, ...], Field(max_length=100), Distinct] | None = None
+    """Hosts that files of order lines may come from, such as cdn.example:8443; default: the shop's own. A host on a
+    private network must stand here by its address too."""
+    file_timeout_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 60
+    """Deadline for fetching one file as a whole, seconds."""
     produce_when: ProduceWhen = ProduceWhen()
     """Which orders may be made."""
     personal: Annotated[tuple[FieldPath, ...], Distinct] = ()

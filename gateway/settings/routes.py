@@ -5,10 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag, model_validator
 
+from gateway.settings.files import FileSettings
 from gateway.settings.shapes import MAPPING, NAME, WordOrMapping
 from gateway.settings.values import Formula, Model, Name
 
 Places = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+Files = Annotated[Mapping[Name, FileSettings], Field(max_length=20)]
 
 
 class TransferSettings(Model):
@@ -41,6 +43,8 @@ class StepSettings(Model):
     """Share of pieces that become good; the steps before make so many more."""
     drives_price: bool = False
     """Whether this step's run gives price, promise and campaign; default: the one whose set-up costs most a place."""
+    files: Files = Field(default_factory=dict)
+    """Artwork and documents that this step's machine needs, by name."""
 
     @property
     def group(self) -> str:
@@ -81,6 +85,8 @@ class ProductSettings(Model):
     """Each recipe parameter as a CEL expression over `line` and `order`."""
     places: Places | None = None
     """Places that a piece takes in a run; default: 1."""
+    files: Files | None = None
+    """Artwork and documents that the machine needs, by name."""
     route: Annotated[tuple[StepSettings, ...], Field(min_length=1, max_length=20)] | None = None
     """The steps in order, instead of one family and recipe."""
 
@@ -96,12 +102,13 @@ class ProductSettings(Model):
                 recipe=self.recipe,
                 parameters=self.parameters or {},
                 places=self.places or 1.0,
+                files=self.files or {},
             ),
         )
 
     @model_validator(mode="after")
     def _one_way(self) -> "ProductSettings":
-        keys = ("operation", "family", "recipe", "parameters", "places")
+        keys = ("operation", "family", "recipe", "parameters", "places", "files")
         short = [key for key in keys if getattr(self, key) is not None]
         if not self.make:
             given = [*short, *(["route"] if self.route else [])]
