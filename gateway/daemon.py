@@ -39,11 +39,13 @@ async def run(settings: Settings, *, state_dir: Path, socket: Path) -> None:
         house = House(settings, state_dir=state_dir, ledger=ledger, board=board, clock=clock, log=log)
         desk = house.desk()
         with control_socket(socket) as bound:
-            async with house.shops() as shops, house.spool() as spool:
+            async with house.shops() as shops, house.spool() as spool, house.carriers() as carriers:
                 await ledger.write(house.enrol)
                 try:
                     async with asyncio.TaskGroup() as group:
                         house.start(group, shops, spool)
+                        for name, run in carriers.items():
+                            group.create_task(run(), name=name)
                         group.create_task(serve(create_app(desk), bound), name="api")
                         group.create_task(house.pulse(), name="pulse")
                         group.create_task(_stopped(stop), name="stop")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from hashlib import sha256
@@ -17,6 +17,7 @@ from drivers.link import Links
 from drivers.profile import Profile, Recipe
 from gateway import __version__, sdnotify
 from gateway.api.desk import Desk, Place
+from gateway.carriers import Run, open_carriers
 from gateway.clock import SystemClock
 from gateway.domain.intake import Catalogue, DueRule
 from gateway.domain.machines import Level
@@ -111,6 +112,13 @@ class House:
             log=self._log,
         ) as spool:
             yield spool
+
+    def carriers(self) -> AbstractAsyncContextManager[Mapping[str, Run]]:
+        """Open what carries files of order lines: the stages by task name."""
+        ledger, clock, log = self._ledger, self._clock, self._log
+        return open_carriers(
+            self._settings, self._range, state_dir=self._state_dir, ledger=ledger, clock=clock, log=log
+        )
 
     def enrol(self, tx: Tx) -> None:
         """Give every configured machine its row in the ledger."""

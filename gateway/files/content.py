@@ -32,8 +32,8 @@ def type_of(head: bytes) -> FileType | None:
         return FileType.STEP
     if text[:1] == b"0" and text[1:].lstrip(_BLANKS).startswith(b"SECTION"):
         return FileType.DXF
-    # A page of HTML may hold a drawing; a drawing begins with its own element, after a prologue at most.
-    if text.startswith((b"<svg", b"<?xml", b"<!--")) and b"<svg" in text and b"<html" not in text.lower():
+    # A page of HTML may hold a drawing; a drawing begins with its own element, or with what may stand before it.
+    if text.lower().startswith((b"<svg", b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in text:
         return FileType.SVG
     return None
 

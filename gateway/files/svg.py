@@ -4,7 +4,7 @@ import mmap
 import re
 from collections.abc import Mapping
 from typing import Final
-from xml.parsers import expat  # noqa: S407 - whatever declares an entity or a document type is refused at once
+from xml.parsers import expat
 
 from gateway.domain.files import MM_PER_INCH, Content, FileType, UnfitError
 

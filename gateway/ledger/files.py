@@ -50,7 +50,9 @@ class Parcel:
     name: str
 
 
-def want(tx: Tx, line_id: int, wanted: Sequence[WantedFile], *, shop: str, erase_after: datetime, now: datetime) -> None:
+def want(
+    tx: Tx, line_id: int, wanted: Sequence[WantedFile], *, shop: str, erase_after: datetime, now: datetime
+) -> None:
     """Bring a line's files up to date: one that is wanted as before stays as it is, every other is fetched anew."""
     kept = {_content(one): one["file_id"] for one in _of_line(tx, line_id)}
     for file in wanted:
@@ -89,8 +91,8 @@ def pending(tx: Tx, shop: str) -> list[Errand]:
     """List the files to fetch for a shop's lines that are to be made, the earliest promise first."""
     found = rows(
         tx,
-        "SELECT f.*, l.product FROM files f JOIN order_lines l USING (line_id) JOIN orders o USING (order_id) "
-        f"WHERE f.state = 'wanted' AND o.shop = :shop AND l.state IN {_LIVE} "  # noqa: S608 - a constant
+        "SELECT f.*, l.product FROM files f JOIN order_lines l USING (line_id) JOIN orders o USING (order_id) "  # noqa: S608
+        f"WHERE f.state = 'wanted' AND o.shop = :shop AND l.state IN {_LIVE} "
         "ORDER BY l.promise_at, f.file_id LIMIT 1000",
         shop=shop,
     )
@@ -186,7 +188,7 @@ def of_line(tx: Tx, line_id: int) -> list[dict[str, Any]]:
 
 def lacking(tx: Tx, job_id: str) -> int:
     """Count the files of a job that are not delivered: while there is one, the job is not sent."""
-    found = row(tx, f"SELECT COUNT(*) AS n {_OF_JOB} WHERE a.job_id = :job AND {_LACKING}", job=job_id)  # noqa: S608
+    found = row(tx, f"SELECT COUNT(*) AS n {_OF_JOB} WHERE a.job_id = :job AND {_LACKING}", job=job_id)
     return 0 if found is None else int(found["n"])
 
 
@@ -200,7 +202,9 @@ def parcels(tx: Tx, machine: str) -> list[Parcel]:
         f"AND f.state = 'checked' AND {_LACKING} ORDER BY j.promise_at, j.rowid, f.file_id LIMIT 1000",
         machine=machine,
     )
-    return [Parcel(job_id=one["job_id"], file_id=one["file_id"], sha256=one["sha256"], name=_name(one)) for one in found]
+    return [
+        Parcel(job_id=one["job_id"], file_id=one["file_id"], sha256=one["sha256"], name=_name(one)) for one in found
+    ]
 
 
 def delivered(tx: Tx, parcel: Parcel, *, machine: str, now: datetime) -> None:
@@ -257,7 +261,7 @@ def names(tx: Tx, job_id: str) -> tuple[str, ...]:
     """Give the names under which a job's files were delivered."""
     found = rows(
         tx,
-        f"SELECT d.name {_OF_JOB} JOIN deliveries d ON d.job_id = a.job_id AND d.file_id = f.file_id "  # noqa: S608
+        f"SELECT d.name {_OF_JOB} JOIN deliveries d ON d.job_id = a.job_id AND d.file_id = f.file_id "
         "WHERE a.job_id = :job ORDER BY f.file_id",
         job=job_id,
     )

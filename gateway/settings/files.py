@@ -17,7 +17,9 @@ _PORT_MAX: Final = 65_535
 def _host(text: str) -> str:
     port = re.search(r":([0-9]+)$", text)
     if not re.fullmatch(_HOST, text) or (port and not text.endswith("]") and int(port[1]) > _PORT_MAX):
-        raise ValueError(f"'{shown(text)}' must be a host or address, such as cdn.example, 192.0.2.7 or cdn.example:8443")
+        raise ValueError(
+            f"'{shown(text)}' must be a host or address, such as cdn.example, 192.0.2.7 or cdn.example:8443"
+        )
     return text.lower()
 
 
@@ -25,7 +27,7 @@ FileHost = Annotated[str, AfterValidator(_host), WithJsonSchema({"type": "string
 
 
 class FileSettings(Model):
-    """A file that a line brings along: fetched, checked, and laid into the machine's hot folder before its job is sent."""
+    """A file that a line brings along: fetched, checked, and laid into the machine's hot folder before its job."""
 
     url: Formula
     """Where it is, as a CEL expression over `line` and `order`; '' means that this line has none."""

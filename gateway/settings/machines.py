@@ -71,7 +71,7 @@ class MachineSettings(Model):
     calendar: CalendarText | None = None
     """When it is worked at, such as `mon-fri,sat 06-22`; default: the site's."""
     hot_folder: File | None = None
-    """Folder where it finds the files of its jobs, as JOB-NAME.pdf; one that prints whatever appears is no such folder."""
+    """Folder where it finds the files of its jobs, as JOB-NAME.pdf; never one whose machine makes all that appears."""
 
     @model_validator(mode="after")
     def _allowed(self) -> "MachineSettings":

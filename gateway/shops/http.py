@@ -50,6 +50,10 @@ class Answer:
     asked_at: datetime | None
 
 
+class TooLargeError(ShopError):
+    """The answer is larger than anything that was asked for."""
+
+
 class _PassingError(ShopError):
     """The same question may well be answered in a moment."""
 
@@ -158,9 +162,7 @@ class Exchange:
 @asynccontextmanager
 async def open_exchange(access: ShopAccess, *, time_path: str) -> AsyncIterator[Exchange]:
     """Open the connections to one shop; `time_path` answers anybody and so tells the shop's time."""
-    # The library logs every address it asks, and ours carry a signature.
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    keep_addresses_out_of_logs()
     async with httpx.AsyncClient(
         trust_env=False,
         follow_redirects=False,
@@ -172,6 +174,23 @@ async def open_exchange(access: ShopAccess, *, time_path: str) -> AsyncIterator[
     ) as client:
         signer = signer_for(access.url, key=access.key, secret=access.secret)
         yield Exchange(access=access, client=client, signer=signer, time_path=time_path)
+
+
+def keep_addresses_out_of_logs() -> None:
+    """Silence the library, which logs every address it asks: ours carry signatures, those of files perhaps keys."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Read `Retry-After`: seconds, or a date, which counts from the answer's own `Date`."""
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,15}", text):
+        return min(float(text), RETRY_AFTER_S_MAX)
+    until, now = _http_date(text), _http_date(headers.get("date", ""))
+    if until is None or now is None:
+        return None
+    return min(max((until - now).total_seconds(), 0.0), RETRY_AFTER_S_MAX)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -196,23 +215,31 @@ async def _exchange(client: httpx.AsyncClient, request: httpx.Request, what: str
 
 async def _read(response: httpx.Response, what: str) -> bytes:
     """Read the body, at most `BODY_BYTES_MAX` of it after unpacking, never unpacking more than that."""
+    body = bytearray()
+    async for piece in body_pieces(response, what, BODY_BYTES_MAX):
+        body += piece
+    return bytes(body)
+
+
+async def body_pieces(response: httpx.Response, what: str, most: int) -> AsyncIterator[bytes]:
+    """Give the unpacked body piece by piece; raise `TooLargeError` beyond `most` bytes, never unpacking more."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", "x-gzip"}:
         raise ShopError(f"{what} answered in an encoding nobody asked for ({_plain(encoding)})")
     unpack = None if encoding == "identity" else zlib.decompressobj(wbits=31)
-    body = bytearray()
-    received = 0
+    received = given = 0
     async for raw in response.aiter_raw():
         received += len(raw)
         try:
-            body += raw if unpack is None else unpack.decompress(raw, BODY_BYTES_MAX - len(body) + 1)
+            piece = raw if unpack is None else unpack.decompress(raw, most - given + 1)
         except zlib.error:
             raise ShopError(f"{what} answered with broken gzip") from None
-        if max(received, len(body)) > BODY_BYTES_MAX:
-            raise ShopError(f"{what} answered with more than {BODY_BYTES_MAX // 1_000_000} MB")
+        given += len(piece)
+        if max(received, given) > most:
+            raise TooLargeError(f"{what} answered with more than {most / 1_000_000:g} MB")
+        yield piece
     if unpack is not None and not unpack.eof and received:
         raise ShopError(f"{what} answered with gzip that ends in the middle")
-    return bytes(body)
 
 
 def _refusal(what: str, raw: _Raw, *, writing: bool) -> ShopError:
@@ -230,7 +257,7 @@ def _refusal(what: str, raw: _Raw, *, writing: bool) -> ShopError:
     # Without a code, or with this one, it is the address that is wrong: that is about all orders.
     if writing and raw.status in _FOR_GOOD and code not in {"", "rest_no_route"}:
         return ShopRefusedError(text)
-    return ShopError(text, retry_after_s=_retry_after_s(raw) if raw.status in _BUSY else None)
+    return ShopError(text, retry_after_s=retry_after_s(raw.headers) if raw.status in _BUSY else None)
 
 
 def _error_code(body: bytes) -> str:
@@ -241,17 +268,6 @@ def _error_code(body: bytes) -> str:
         return ""
     code = tree.get("code") if isinstance(tree, dict) else None
     return _plain(code) if isinstance(code, str) else ""
-
-
-def _retry_after_s(raw: _Raw) -> float | None:
-    """Read `Retry-After`: seconds, or a date, which counts from the shop's own `Date`."""
-    text = raw.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,15}", text):
-        return min(float(text), RETRY_AFTER_S_MAX)
-    until, now = _http_date(text), raw.date()
-    if until is None or now is None:
-        return None
-    return min(max((until - now).total_seconds(), 0.0), RETRY_AFTER_S_MAX)
 
 
 def _http_date(text: str) -> datetime | None:

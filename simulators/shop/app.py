@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from simulators.shop.artwork import artwork_route
 from simulators.shop.control import control_routes
 from simulators.shop.faults import FaultKind, Faults
 from simulators.shop.oauth import Call, Gate, RefusedError
@@ -55,6 +56,7 @@ class Web:
             self._route(f"{wc}/products/{{id:int}}", shop.product, shop.write_product),
             self._route(variations, shop.variations),
             self._route(f"{variations}/{{id:int}}", shop.product, shop.write_product),
+            artwork_route(self.faults),
             *control_routes(store=self.store, faults=self.faults, clock=self.clock),
         ]
 

@@ -18,6 +18,11 @@ class FaultKind(StrEnum):
     RENAMED = "renamed"  # one order has a field under another name
     DUPLICATE_PAGE = "duplicate_page"  # a list answers with the rows of the page before
     MISSING_PAGE = "missing_page"  # a list page has no rows
+    ARTWORK_MISSING = "artwork_missing"  # 404 for a customer's picture
+    ARTWORK_HTML = "artwork_html"  # a page to sign in on instead of the picture
+    ARTWORK_MOVED = "artwork_moved"  # a redirect to another address
+    ARTWORK_HUGE = "artwork_huge"  # 80 MB instead of the picture
+    ARTWORK_DRIP = "artwork_drip"  # the picture, byte by byte
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

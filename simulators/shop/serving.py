@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import uvicorn
 
 from simulators.shop.app import Web
+from simulators.shop.artwork import with_artwork
 from simulators.shop.customers import Wares, Why, plan
 from simulators.shop.faults import Faults
 from simulators.shop.oauth import Gate
@@ -179,15 +180,16 @@ def _shop(settings: ShopSimulation, port: int) -> tuple[RunningShop, Web]:
     url = f"{'https' if settings.tls_cert else 'http'}://{host}:{port}"
     clock, faults = clock_of(settings), Faults()
     now = clock.now()
+    visits = plan(
+        seed=settings.seed,
+        orders=settings.orders,
+        unpaid=settings.unpaid,
+        trouble=settings.with_trouble,
+        within=settings.within,
+        wares=settings.wares,
+    )
     store = Store(
-        visits=plan(
-            seed=settings.seed,
-            orders=settings.orders,
-            unpaid=settings.unpaid,
-            trouble=settings.with_trouble,
-            within=settings.within,
-            wares=settings.wares,
-        ),
+        visits=with_artwork(visits, url) if settings.artwork else visits,
         now=now,
         opens_at=None if settings.waiting else now,
         hpos=settings.hpos,
@@ -222,6 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--unpaid", type=int, default=known.unpaid, help="orders on top that are never paid")
     add("--within-min", type=float, default=60.0, help="business minutes in which they are placed")
     add("--wares", type=Wares, choices=list(Wares), default=known.wares, help="trays alone, or the whole range")
+    add("--artwork", action="store_true", help="trays carry the address of a picture (artwork_url)")
     add("--with-trouble", action="store_true", help="add an unknown article and a bad width")
     add("--seed", type=int, default=known.seed)
     add("--waiting", action="store_true", help="customers begin at POST /_simulator/customers")

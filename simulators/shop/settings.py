@@ -15,7 +15,8 @@ class ShopSimulation:
 
     Business time is `business_epoch + (wall - wall_epoch) * speed`; without epochs it starts at the wall clock's
     time. Customers begin when the shop starts, or with `waiting` when they are told to. `site_url` is what the
-    shop says its own address is; without it, the one it is served at. Raise `ValueError` for what cannot be.
+    shop says its own address is; without it, the one it is served at. With `artwork` each tray that a customer orders
+    carries the address of a picture (`artwork_url`). Raise `ValueError` for what cannot be.
     """
 
     orders: int = 40
@@ -23,6 +24,7 @@ class ShopSimulation:
     within: timedelta = timedelta(minutes=60)
     with_trouble: bool = False
     wares: Wares = Wares.TRAYS
+    artwork: bool = False
     seed: int = 1
     waiting: bool = False
     speed: float = 1.0

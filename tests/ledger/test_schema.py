@@ -24,6 +24,7 @@ def test_every_table_of_the_model_exists(tx: Connection) -> None:
         "order_lines",
         "personal",
         "files",
+        "deliveries",
         "requirements",
         "runs",
         "jobs",

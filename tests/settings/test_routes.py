@@ -94,7 +94,7 @@ def test_pieces_may_also_be_said_to_come_all_at_once(tmp_path: Path) -> None:
             CURE + "        drives_price: 1\n",
             "SET-12.route[1].drives_price: must be true or false, not the number 1",
         ),
-        (CURE, CURE + "        family_: x\n", "unknown key; known: drives_price, recipe, station"),
+        (CURE, CURE + "        family_: x\n", "unknown key; known: drives_price, files, recipe, station"),
         (
             "operation: press, ",
             "operation: press, transfer: all, ",
