@@ -90,6 +90,8 @@ def move_job(tx: Tx, job_id: str, *, seen: JobState, state: JobState, who: str, 
         _start_lines(tx, job_id, now=now)
     follow_run(tx, job["run_id"], now=now)
     ring(tx, f"machine:{job['machine']}")
+    if state is JobState.CANCELLED:
+        exceptions.settle(tx, subject=f"delivery:{job_id}", at=now)
     if state is JobState.RELEASED:
         ring(tx, files.delivery_bell(job["machine"]))
 

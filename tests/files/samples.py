@@ -25,7 +25,9 @@ def jpeg(width: int = 709, height: int = 354, *, unit: int = 1, density: int = 3
     return b"\xff\xd8" + jfif + tables + frame + scan + (b"\xff\xd9" if end else b"")
 
 
-def svg(inside: str = "<rect width='1' height='1'/>", *, head: str = "", root: str = "width='60mm' height='30mm'") -> bytes:
+def svg(
+    inside: str = "<rect width='1' height='1'/>", *, head: str = "", root: str = "width='60mm' height='30mm'"
+) -> bytes:
     return f"{head}<svg xmlns='http://www.w3.org/2000/svg' {root}>{inside}</svg>".encode()
 
 

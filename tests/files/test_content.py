@@ -48,9 +48,7 @@ def test_the_type_is_told_by_the_first_bytes_alone(head: bytes, kind: FileType |
 
 
 def test_what_is_none_of_the_wanted_types_is_refused_in_words(tmp_path: Path) -> None:
-    assert complaint(tmp_path, HTML) == (
-        "it is a web page by its content; wanted: dxf, jpeg, pdf, png, step, svg"
-    )
+    assert complaint(tmp_path, HTML) == ("it is a web page by its content; wanted: dxf, jpeg, pdf, png, step, svg")
     assert complaint(tmp_path, png(), frozenset({FileType.PDF})) == "it is png by its content; wanted: pdf"
     assert complaint(tmp_path, b"").startswith("it is empty")
     assert complaint(tmp_path, b"MZ").startswith("it is of an unknown type")
