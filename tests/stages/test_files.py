@@ -406,6 +406,7 @@ async def _live(place: FilePlace, life: FileLife) -> bool:
     return False
 
 
+@pytest.mark.timeout(240)
 async def test_wherever_the_gateway_ends_the_picture_is_there_before_the_one_start() -> None:
     point = 0
     while True:
