@@ -122,13 +122,20 @@ class Shop(Program):
         """Let the customers come."""
         await _json("POST", f"{self.url}/_simulator/customers", {"running": True}, headers=_WIRES)
 
-    async def place(self, *, quantity: int = 1, sku: str = "TRAY-12", status: str = "processing") -> int:
-        """Place an order of one line and give its number."""
-        lines = [{"sku": sku, "quantity": quantity, "options": {"width_mm": "80", "engraving": "Fika"}}]
+    async def place(
+        self, *, quantity: int = 1, sku: str = "TRAY-12", status: str = "processing", **options: str
+    ) -> int:
+        """Place an order of one line, perhaps with more options, and give its number."""
+        chosen = {"width_mm": "80", "engraving": "Fika", **options}
+        lines = [{"sku": sku, "quantity": quantity, "options": chosen}]
         placed = await _json(
             "POST", f"{self.url}/_simulator/orders", {"lines": lines, "status": status}, headers=_WIRES
         )
         return int(placed["id"])
+
+    async def spoil(self, kind: str, **more: int) -> None:
+        """Let something go wrong."""
+        await _json("POST", f"{self.url}/_simulator/faults", {"kind": kind, **more}, headers=_WIRES)
 
     async def progress(self) -> dict[str, Any]:
         found: dict[str, Any] = await _json("GET", f"{self.url}/_simulator/status", headers=_WIRES)

@@ -32,7 +32,11 @@ def test_an_article_says_what_it_asks_of_a_file(tmp_path: Path) -> None:
     assert product is not None
     (rules,) = product.route[0].files
     line = {"line": {"options": {"artwork_url": "https://shop.example/a.png", "width_mm": "60.5"}}}
-    assert (rules.name, rules.types, rules.max_bytes) == ("artwork", frozenset({FileType.PDF, FileType.PNG}), 20_000_000)
+    assert (rules.name, rules.types, rules.max_bytes) == (
+        "artwork",
+        frozenset({FileType.PDF, FileType.PNG}),
+        20_000_000,
+    )
     assert (rules.pages, rules.min_dpi) == (1, 150)
     assert rules.width_mm is not None
     assert rules.height_mm is not None
