@@ -1,9 +1,10 @@
 """A PDF: how many pages of which size, and that it holds nothing that acts."""
 
-import importlib
 import io
 import mmap
 from typing import Any, Final
+
+from pypdf import PdfReader
 
 from gateway.domain.files import MM_PER_INCH, SIZE_TOLERANCE_MM, Content, FileType, UnfitError
 
@@ -20,7 +21,7 @@ def read_pdf(data: mmap.mmap | bytes) -> Content:
     """
     if data.rfind(b"%%EOF", max(0, len(data) - _TAIL)) < 0:
         raise UnfitError("it is a PDF that ends early")
-    document: Any = _library().PdfReader(_stream(data), strict=False)
+    document: Any = PdfReader(_stream(data), strict=False)
     if document.is_encrypted:
         raise UnfitError("it is an encrypted PDF; save it without a password")
     _refuse_acting(document.trailer["/Root"])
@@ -31,13 +32,6 @@ def read_pdf(data: mmap.mmap | bytes) -> Content:
     alike = all(abs(one[side] - sizes[0][side]) <= SIZE_TOLERANCE_MM for one in sizes for side in (0, 1))
     width_mm, height_mm = sizes[0] if alike else (None, None)
     return Content(type=FileType.PDF, pages=pages, width_mm=width_mm, height_mm=height_mm)
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("pypdf")
-    except ModuleNotFoundError:
-        raise UnfitError("no PDF can be looked into here: the package pypdf is not installed") from None
 
 
 def _stream(data: mmap.mmap | bytes) -> Any:

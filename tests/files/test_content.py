@@ -126,7 +126,6 @@ def test_a_drawing_that_acts_grows_or_fetches_is_refused(tmp_path: Path, drawing
 
 
 def test_a_pdf_tells_its_pages_and_their_one_size(tmp_path: Path) -> None:
-    pytest.importorskip("pypdf")
     found = read(tmp_path, pdf((170.08, 85.04), (170.1, 85.0)))
     assert (found.type, found.pages) == (FileType.PDF, 2)
     assert found.width_mm == pytest.approx(60, abs=0.1)
@@ -147,7 +146,6 @@ def test_a_pdf_tells_its_pages_and_their_one_size(tmp_path: Path) -> None:
     ],
 )
 def test_a_pdf_that_acts_or_is_empty_is_refused(tmp_path: Path, document: bytes, why: str) -> None:
-    pytest.importorskip("pypdf")
     assert why in complaint(tmp_path, document)
 
 
