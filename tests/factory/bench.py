@@ -117,11 +117,11 @@ class Bench:
         epoch = f"wall_epoch: {self.time.epoch}, business_epoch: {self.time.epoch}"
         text += f"\nsimulation: {{speed: {self.time.speed}, {epoch}}}\n"
         self.gateway.config.write_text(text)
-        self._write_secrets()
+        self.write_secrets()
         if profile is not None:
             self._write_profile(profile)
 
-    def _write_secrets(self) -> None:
+    def write_secrets(self) -> None:
         secrets = self.directory / "secrets"
         secrets.mkdir(mode=0o700, exist_ok=True)
         for name, value in {"webshop-key": KEY, "webshop-secret": SECRET}.items():

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 READY_S = 60.0
 END_S = 30.0
 KEY, SECRET = "ck_by_hand", "cs_by_hand"
+_WIRES = {"X-Simulator": "1"}
 
 
 class Program:
@@ -120,7 +121,7 @@ class Shop(Program):
 
     async def open(self) -> None:
         """Let the customers come."""
-        await _json("POST", f"{self.url}/_simulator/customers", {"running": True}, headers=_WIRES)
+        await ask_json("POST", f"{self.url}/_simulator/customers", {"running": True}, headers=_WIRES)
 
     async def place(
         self, *, quantity: int = 1, sku: str = "TRAY-12", status: str = "processing", **options: str
@@ -128,23 +129,23 @@ class Shop(Program):
         """Place an order of one line, perhaps with more options, and give its number."""
         chosen = {"width_mm": "80", "engraving": "Fika", **options}
         lines = [{"sku": sku, "quantity": quantity, "options": chosen}]
-        placed = await _json(
+        placed = await ask_json(
             "POST", f"{self.url}/_simulator/orders", {"lines": lines, "status": status}, headers=_WIRES
         )
         return int(placed["id"])
 
     async def spoil(self, kind: str, **more: int) -> None:
         """Let something go wrong."""
-        await _json("POST", f"{self.url}/_simulator/faults", {"kind": kind, **more}, headers=_WIRES)
+        await ask_json("POST", f"{self.url}/_simulator/faults", {"kind": kind, **more}, headers=_WIRES)
 
     async def progress(self) -> dict[str, Any]:
-        found: dict[str, Any] = await _json("GET", f"{self.url}/_simulator/status", headers=_WIRES)
+        found: dict[str, Any] = await ask_json("GET", f"{self.url}/_simulator/status", headers=_WIRES)
         return found
 
     async def told(self) -> dict[int, str | None]:
         """Give what each order in the shop's own list says about its making."""
         url = f"{self.url}/wp-json/wc/v3/orders?per_page=100"
-        listed = await _json("GET", url, headers={"X-Forwarded-Proto": "https"}, auth=(KEY, SECRET))
+        listed = await ask_json("GET", url, headers={"X-Forwarded-Proto": "https"}, auth=(KEY, SECRET))
         return {order["id"]: _meta(order).get("_kvot_state") for order in listed}
 
 
@@ -160,7 +161,7 @@ class Press(Program):
 
     async def touch(self, **wanted: object) -> dict[str, Any]:
         """Do something at the panel and give what is then to be seen."""
-        seen: dict[str, Any] = await _json("POST", f"{self.panel}/panel", wanted)
+        seen: dict[str, Any] = await ask_json("POST", f"{self.panel}/panel", wanted)
         return seen
 
     async def hand_over(self) -> None:
@@ -170,11 +171,11 @@ class Press(Program):
 
     async def break_down(self, **faults: object) -> None:
         """Put these faults in force instead of the present ones; none repairs everything."""
-        await _json("POST", f"{self.panel}/faults", faults)
+        await ask_json("POST", f"{self.panel}/faults", faults)
 
     async def jobs(self, site: str) -> dict[str, str]:
         """Give the state of each of one site's jobs in its list."""
-        seen = await _json("GET", f"{self.panel}/state")
+        seen = await ask_json("GET", f"{self.panel}/state")
         return {job["job_id"]: job["state_text"] for job in seen["jobs"] if job["job_id"].startswith(f"{site}-")}
 
     def moved(self, site: str) -> list[Entry]:
@@ -297,12 +298,10 @@ async def kvot(*arguments: str, timeout_s: float = 30) -> Said:
     return Said(code=child.returncode, out=out.decode(), err=err.decode(), took_s=time.monotonic() - began)
 
 
-_WIRES = {"X-Simulator": "1"}
-
-
-async def _json(
+async def ask_json(
     method: str, url: str, body: object = None, *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> Any:
+    """Ask a simulator over its own door and give what it answers."""
     async with httpx.AsyncClient(trust_env=False, verify=False, timeout=10) as client:
         answer = await client.request(method, url, json=body, headers=dict(headers or {}), **more)
     assert answer.is_success, f"{method} {url}: {answer.status_code} {answer.text}"
