@@ -4,12 +4,46 @@
 names the one next step. Rules R1-R9 are those of docs/explanation/delivery.md.
 """
 
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, replace
 
 from drivers.base import Absence, CommandKind, Finding, JobPhase, Look
 from gateway.domain.machines import Level, fallen, may_load, may_start
 from gateway.domain.states import JobState
+from gateway.domain.steps import (
+    Answered,
+    Cleared,
+    Conclude,
+    Doubt,
+    Follow,
+    HoldMachine,
+    OpenCommand,
+    Rest,
+    Send,
+    Settle,
+    Settlement,
+    Step,
+)
+
+__all__ = [
+    "REFUSALS",
+    "Ability",
+    "Answered",
+    "Cleared",
+    "Conclude",
+    "Doubt",
+    "Follow",
+    "HoldMachine",
+    "OpenCommand",
+    "Rest",
+    "Send",
+    "Settle",
+    "Settlement",
+    "Standing",
+    "Step",
+    "Work",
+    "decide",
+    "subject",
+]
 
 REFUSALS = 3  # after so many refusals in a row a person decides
 _MOVED = frozenset({JobPhase.RUNNING, JobPhase.INTERRUPTED, JobPhase.ENDED, JobPhase.ABORTED})
@@ -19,27 +53,6 @@ _FOLLOW = {
     JobPhase.RUNNING: JobState.RUNNING,
     JobPhase.INTERRUPTED: JobState.INTERRUPTED,
 }
-
-
-class Settlement(StrEnum):
-    """How a command ended: by the machine's word, by proof of absence, or by a named person."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    ABSENT = "absent"
-    PERSON = "person"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OpenCommand:
-    """A committed intent whose outcome is not known. `silent_s`: how long nothing can have been sent for it."""
-
-    command_id: int
-    job_id: str
-    kind: CommandKind
-    boot: str  # the machine's boot at the intent
-    job_no: int = 0  # the job's number at this machine
-    silent_s: float = field(compare=False)  # only time goes by: the command is the same
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +76,7 @@ class Standing:
     boot: str | None  # the machine's boot when it was last seen
     asked: frozenset[str] = frozenset()  # causes of the open doubts about the subject
     mark: int = 0  # the highest job number the machine was ever seen to have accepted
+    called: bool = False  # people are asked about the machine itself
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,83 +87,6 @@ class Ability:
     persistent: bool  # its memory of jobs is proven to survive a restart
     clears_by_itself: bool
     settle_s: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Send:
-    """Commit an intent for this command, then send it once."""
-
-    kind: CommandKind
-    job_id: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settle:
-    """Write down how a command ended, by what evidence."""
-
-    command: OpenCommand
-    settlement: Settlement
-    evidence: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Follow:
-    """The machine's job is in another state than the ledger's: write it down."""
-
-    job_id: str
-    seen: JobState
-    state: JobState
-    evidence: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Conclude:
-    """The job has ended at the machine: store its result (before anything is cleared there)."""
-
-    job_id: str
-    state: JobState  # completed or aborted
-    finding: Finding
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cleared:
-    """The machine has forgotten a job whose result is stored."""
-
-    job_id: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Doubt:
-    """Only a person can say what happened: one exception, and nothing more is sent for this job."""
-
-    job_id: str
-    cause: str
-    evidence: str
-    actions: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answered:
-    """The machine has answered what a person was asked about this job: the question is closed."""
-
-    job_id: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HoldMachine:
-    """Send nothing to this machine until a named person hands it over again."""
-
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rest:
-    """Nothing to do before the machine or the ledger changes; `why` is shown to people."""
-
-    why: str
-
-
-Step = Send | Settle | Follow | Conclude | Cleared | Doubt | Answered | HoldMachine | Rest
 
 
 def subject(standing: Standing) -> str | None:
@@ -165,23 +102,43 @@ def decide(standing: Standing, look: Look, finding: Finding | None, ability: Abi
     `finding` is the machine's full answer about `subject(standing)`, read after `look`; None only
     where there is no subject. Sending is the last resort: first a lost hand-over is written down, then
     doubts are settled, then the machine is followed, then results are stored, then the next job is sent.
-    A doubt is put to people once, and taken back when the machine names the job after all.
+    A doubt is put to people once, and taken back when the machine names the job after all. A lost memory
+    is one question: about the job that was at the machine, and only where there is none about the machine.
     """
-    if (lost := _lost_memory(standing, look) or _lost_hand(standing, look)) is not None:
-        return lost
+    lost = _lost_memory(standing, look)
+    if lost is not None and standing.held is None:
+        return HoldMachine(reason=lost, asks=False)
+    if (fell := _lost_hand(standing, look)) is not None:
+        return fell
     if finding is None:
         assert subject(standing) is None
-        return Rest(why="no job")
-    step = _about(standing, look, finding, ability)
+        step: Step = Rest(why="no job")
+    else:
+        step = _once(standing, look, finding, _about(standing, look, finding, ability))
+    return step if lost is None else _with_lost_memory(standing, lost, step)
+
+
+def _once(standing: Standing, look: Look, finding: Finding, step: Step) -> Step:
+    """Ask people one question about a job at a time, and none that the machine has answered."""
+    if isinstance(step, Doubt) and standing.asked:
+        return Rest(why=f"a person must decide: {min(standing.asked)}")
+    if standing.asked and not isinstance(step, Doubt) and _knows(look, finding):
+        return Answered(job_id=finding.job_id)
+    return step
+
+
+def _with_lost_memory(standing: Standing, lost: str, step: Step) -> Step:
+    """Say in a job's doubt what happened to the machine; call people to the machine where no job does."""
     if isinstance(step, Doubt):
-        return Rest(why=f"a person must decide: {step.cause}") if step.cause in standing.asked else step
-    return Answered(job_id=finding.job_id) if standing.asked and _knows(look, finding) else step
+        return replace(step, evidence=f"{step.evidence}; {lost}")
+    nobody = standing.command is None and not standing.asked and not standing.called
+    return HoldMachine(reason=lost) if nobody and isinstance(step, Rest) else step
 
 
 def _about(standing: Standing, look: Look, finding: Finding, ability: Ability) -> Step:
     """Name the next step about the subject."""
     if standing.command is not None:
-        return _settle(standing.command, standing.mark, look, finding, ability)
+        return _settle(standing, standing.command, look, finding, ability)
     assert standing.work is not None
     match standing.work.state:
         case JobState.RELEASED:
@@ -196,7 +153,7 @@ def _about(standing: Standing, look: Look, finding: Finding, ability: Ability) -
             return Rest(why=f"job {standing.work.job_id} is {standing.work.state}")
 
 
-def _settle(command: OpenCommand, mark: int, look: Look, finding: Finding, ability: Ability) -> Step:
+def _settle(standing: Standing, command: OpenCommand, look: Look, finding: Finding, ability: Ability) -> Step:
     """Settle a doubtful command by reading only (R3, R4): accepted, absent, or a person decides."""
 
     def settled(settlement: Settlement) -> Settle:
@@ -209,7 +166,7 @@ def _settle(command: OpenCommand, mark: int, look: Look, finding: Finding, abili
                 return settled(Settlement.ACCEPTED)
             if early:
                 return Rest(why="waiting until a late command would show")
-            return _absent_or_doubt(command, mark, look, finding, ability)
+            return _absent_or_doubt(standing, command, look, finding, ability)
         case CommandKind.START:
             done = finding.phase is not None and finding.phase is not JobPhase.NOT_ALLOWED_TO_START
         case CommandKind.WITHDRAW:
@@ -219,7 +176,7 @@ def _settle(command: OpenCommand, mark: int, look: Look, finding: Finding, abili
         case CommandKind.CANCEL:
             if finding.phase in _MOVED:
                 return settled(Settlement.REFUSED)
-            done = finding.phase is None and _why_unproven(command, mark, look, finding, ability) is None
+            done = finding.phase is None and _why_unproven(standing, command, look, finding, ability) is None
         case CommandKind.CLEAR:
             done = finding.phase is None
         case CommandKind.STOP | CommandKind.ABORT:
@@ -231,9 +188,9 @@ def _settle(command: OpenCommand, mark: int, look: Look, finding: Finding, abili
     return Rest(why="waiting until a late command would show") if early else settled(Settlement.ABSENT)
 
 
-def _absent_or_doubt(command: OpenCommand, mark: int, look: Look, finding: Finding, ability: Ability) -> Step:
+def _absent_or_doubt(standing: Standing, command: OpenCommand, look: Look, finding: Finding, ability: Ability) -> Step:
     """Absence is proven only while the machine cannot have forgotten the job (R4)."""
-    cause = _why_unproven(command, mark, look, finding, ability)
+    cause = _why_unproven(standing, command, look, finding, ability)
     if cause is None:
         return Settle(command=command, settlement=Settlement.ABSENT, evidence=finding.evidence)
     return Doubt(
@@ -244,11 +201,15 @@ def _absent_or_doubt(command: OpenCommand, mark: int, look: Look, finding: Findi
     )
 
 
-def _why_unproven(command: OpenCommand, mark: int, look: Look, finding: Finding, ability: Ability) -> str | None:
+def _why_unproven(
+    standing: Standing, command: OpenCommand, look: Look, finding: Finding, ability: Ability
+) -> str | None:
     """Say why the machine's silence on a job proves nothing, or None where it is proof of absence."""
     if finding.unproven is not None:
         return finding.unproven
-    match finding.absence(job_no=command.job_no, known_mark=mark):
+    if finding.mark is not None and standing.asked:
+        return "its mark was in doubt, and may have been taken over since"  # by `kvot machines baseline`
+    match finding.absence(job_no=command.job_no, known_mark=standing.mark):
         case Absence.GONE:
             return "the machine had accepted it, and somebody has cleared it there"
         case Absence.LOST:
@@ -276,12 +237,12 @@ def _vanished(job_id: str, finding: Finding) -> Doubt:
     )
 
 
-def _lost_memory(standing: Standing, look: Look) -> HoldMachine | None:
-    """A mark that went back: the controller was replaced or lost its retentive memory."""
-    if standing.held is not None or look.mark is None or look.mark >= standing.mark:
+def _lost_memory(standing: Standing, look: Look) -> str | None:
+    """Say that a mark went back: the controller was replaced or lost its retentive memory."""
+    if look.mark is None or look.mark >= standing.mark:
         return None
-    return HoldMachine(
-        reason=f"the machine's job mark went back from {standing.mark} to {look.mark}: its memory was lost. "
+    return (
+        f"the machine's job mark went back from {standing.mark} to {look.mark}: its memory was lost. "
         "Look at the machine, then `kvot machines baseline`, and arm it again"
     )
 
@@ -345,6 +306,13 @@ def _accompany(standing: Standing, work: Work, look: Look, finding: Finding, abi
         state = JobState.COMPLETED if phase is JobPhase.ENDED else JobState.ABORTED
         return Conclude(job_id=work.job_id, state=state, finding=finding)
     state = _FOLLOW[phase]
+    if state is JobState.ACCEPTED and work.state is not JobState.ACCEPTED:
+        return Doubt(
+            job_id=work.job_id,
+            cause="the machine no longer knows that it had begun the job",
+            evidence=finding.evidence,
+            actions=("not_made", "made", "aborted"),
+        )
     if state is not work.state and state is not JobState.ACCEPTED:
         if work.state is JobState.ACCEPTED and state is JobState.INTERRUPTED:
             state = JobState.RUNNING  # it has moved: seen late, it passes through running
@@ -375,10 +343,12 @@ def _clear(standing: Standing, work: Work, finding: Finding, ability: Ability) -
     """Let the machine forget a job whose result is stored (R9)."""
     if finding.phase is None:
         return Cleared(job_id=work.job_id)
-    if standing.level is Level.READ or CommandKind.CLEAR not in ability.kinds:
+    if CommandKind.CLEAR not in ability.kinds:
         return Cleared(job_id=work.job_id)  # its memory is its own affair
     if work.refusals >= REFUSALS:
         return Cleared(job_id=work.job_id)
+    if standing.level is Level.READ:  # its slot stays taken, so the next job must not come before
+        return Rest(why=f"job {work.job_id} is done: the machine may forget it once it is armed again")
     if standing.held is not None:
         return Rest(why=f"held: {standing.held}")
     if finding.phase not in {JobPhase.ENDED, JobPhase.ABORTED}:

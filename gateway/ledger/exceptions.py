@@ -119,6 +119,11 @@ def list_exceptions(tx: Tx, *, state: str | None = None) -> list[dict[str, Any]]
     ]
 
 
+def is_asked(tx: Tx, subject: str) -> bool:
+    """Say whether something about this subject waits for a decision."""
+    return row(tx, "SELECT 1 FROM exceptions WHERE subject = :s AND state <> 'resolved' LIMIT 1", s=subject) is not None
+
+
 def subject_of(tx: Tx, exception_id: int) -> str:
     """Say what an unresolved exception is about; raise `RefusedError` when it is unknown or resolved."""
     return str(_unresolved(tx, exception_id)["subject"])

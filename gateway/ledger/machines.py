@@ -11,7 +11,7 @@ from gateway.domain.states import JobState
 from gateway.errors import RefusedError
 from gateway.ledger import events, facts, files
 from gateway.ledger.database import Tx, ring
-from gateway.ledger.exceptions import open_exception, settle
+from gateway.ledger.exceptions import is_asked, open_exception, settle
 from gateway.ledger.jobs import doubts, refusals
 from gateway.ledger.sql import change, row
 from gateway.ledger.times import to_text
@@ -76,13 +76,17 @@ def lapse(tx: Tx, machine: str, *, reason: str, now: datetime) -> None:
     )
 
 
-def hold(tx: Tx, machine: str, *, reason: str, who: str, now: datetime) -> None:
-    """Send nothing more to a machine until it is handed over again (armed)."""
-    change(
-        tx, "UPDATE machine_facts SET hold_reason = :reason WHERE machine = :machine", reason=reason, machine=machine
+def hold(tx: Tx, machine: str, *, reason: str, who: str, now: datetime, asks: bool = False) -> None:
+    """Send nothing more to a machine until it is handed over again (armed); `asks`: call people to it."""
+    held = change(
+        tx,
+        "UPDATE machine_facts SET hold_reason = :reason WHERE machine = :machine AND hold_reason IS NOT :reason",
+        reason=reason,
+        machine=machine,
     )
-    _tell(tx, machine, "held", who=who, now=now, reason=reason)
-    if who == "kvot":
+    if held:
+        _tell(tx, machine, "held", who=who, now=now, reason=reason)
+    if asks:
         open_exception(
             tx,
             subject=f"machine:{machine}",
@@ -113,7 +117,13 @@ def saw(tx: Tx, machine: str, *, boot: str, mark: int | None) -> None:
 
 
 def baseline(tx: Tx, machine: str, *, mark: int, who: str, now: datetime) -> None:
-    """Take a replaced machine's mark as it is now, in a person's name; the numbers of new jobs go on above it."""
+    """Take a replaced machine's mark as it is now, in a person's name; the numbers of new jobs go on above it.
+
+    Raise `RefusedError` while nobody was asked about a command whose outcome the old mark could still tell.
+    """
+    job = row(tx, "SELECT job_id FROM commands WHERE machine = :machine AND settlement IS NULL", machine=machine)
+    if job is not None and not doubts(tx, job["job_id"]):
+        raise RefusedError(f"what became of job {job['job_id']} is being settled: try again in a moment")
     change(tx, "UPDATE machine_facts SET hwm_job = :mark WHERE machine = :machine", mark=mark, machine=machine)
     _tell(tx, machine, "baselined", who=who, now=now, mark=mark)
 
@@ -156,6 +166,7 @@ def standing(tx: Tx, machine: str, *, configured: Level, silent_s: float, by_han
         ),
         asked=doubts(tx, subject),
         mark=known["hwm_job"],
+        called=is_asked(tx, f"machine:{machine}"),
     )
 
 

@@ -274,8 +274,8 @@ def _store(tx: Tx, machine: str, decided: dispatch.Step, *, now: datetime) -> No
             jobs.raise_doubt(tx, job_id, cause=cause, evidence=evidence, actions=actions, now=now)
         case dispatch.Answered(job_id=job_id):
             jobs.answered(tx, job_id, now=now)
-        case dispatch.HoldMachine(reason=reason):
-            machines.hold(tx, machine, reason=reason, who="kvot", now=now)
+        case dispatch.HoldMachine(reason=reason, asks=asks):
+            machines.hold(tx, machine, reason=reason, who="kvot", asks=asks, now=now)
         case dispatch.Send() | dispatch.Rest():
             raise AssertionError("these are not written down")
         case _:

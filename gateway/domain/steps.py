@@ -1,0 +1,109 @@
+"""What `dispatch` may decide: the one next step at a machine, and how a command ends."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from drivers.base import CommandKind, Finding
+from gateway.domain.states import JobState
+
+
+class Settlement(StrEnum):
+    """How a command ended: by the machine's word, by proof of absence, or by a named person."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    ABSENT = "absent"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenCommand:
+    """A committed intent whose outcome is not known. `silent_s`: how long nothing can have been sent for it."""
+
+    command_id: int
+    job_id: str
+    kind: CommandKind
+    boot: str  # the machine's boot at the intent
+    job_no: int = 0  # the job's number at this machine
+    silent_s: float = field(compare=False)  # only time goes by: the command is the same
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Send:
+    """Commit an intent for this command, then send it once."""
+
+    kind: CommandKind
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settle:
+    """Write down how a command ended, by what evidence."""
+
+    command: OpenCommand
+    settlement: Settlement
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Follow:
+    """The machine's job is in another state than the ledger's: write it down."""
+
+    job_id: str
+    seen: JobState
+    state: JobState
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conclude:
+    """The job has ended at the machine: store its result (before anything is cleared there)."""
+
+    job_id: str
+    state: JobState  # completed or aborted
+    finding: Finding
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cleared:
+    """The machine has forgotten a job whose result is stored."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt:
+    """Only a person can say what happened: one exception, and nothing more is sent for this job."""
+
+    job_id: str
+    cause: str
+    evidence: str
+    actions: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """The machine has answered what a person was asked about this job: the question is closed."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HoldMachine:
+    """Send nothing to this machine until a named person hands it over again.
+
+    `asks`: call people to it; not where a job's doubt may do so.
+    """
+
+    reason: str
+    asks: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rest:
+    """Nothing to do before the machine or the ledger changes; `why` is shown to people."""
+
+    why: str
+
+
+Step = Send | Settle | Follow | Conclude | Cleared | Doubt | Answered | HoldMachine | Rest
