@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from drivers.base import Permits
 
-PRESENCE = timedelta(hours=12)  # arming lapses when no named person has acted for this long (delivery promise 2a)
+PRESENCE = timedelta(hours=12)  # signed in: a named person has acted within this time (delivery promise 2a)
 
 
 class Level(StrEnum):
@@ -42,16 +42,30 @@ class Present:
     now: datetime
 
 
-def lapse(arming: Arming, present: Present) -> str | None:
-    """Say why an arming no longer holds, or None."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lapse:
+    """An arming ends: the level that is left, and why."""
+
+    left: Level
+    reason: str
+
+
+def lapse(arming: Arming, present: Present) -> Lapse | None:
+    """Say what is left of an arming that no longer holds, or None while it holds.
+
+    Where it may be another machine nothing is left. With nobody signed in jobs still go down, and none is started.
+    """
     if arming.level is Level.READ:
         return None
     if arming.identity != present.identity:
-        return f"another machine answers: {present.identity} (armed for {arming.identity})"
+        reason = f"another machine answers: {present.identity} (armed for {arming.identity})"
+        return Lapse(left=Level.READ, reason=reason)
     if arming.profile != present.profile:
-        return "the machine's profile was changed"
-    if present.last_act is None or present.now - present.last_act > PRESENCE:
-        return "no named person has acted for 12 hours"
+        return Lapse(left=Level.READ, reason="the machine's profile was changed")
+    away = present.last_act is None or present.now - present.last_act > PRESENCE
+    if away and arming.level is Level.START:
+        reason = "no named person has acted for 12 hours: jobs are loaded, and none is started before it is armed again"
+        return Lapse(left=Level.LOAD, reason=reason)
     return None
 
 

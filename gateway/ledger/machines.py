@@ -6,7 +6,7 @@ from sqlalchemy import RowMapping
 
 from drivers.base import CommandKind
 from gateway.domain.dispatch import OpenCommand, Standing, Work
-from gateway.domain.machines import Arming, Level, in_force
+from gateway.domain.machines import Arming, Lapse, Level, in_force
 from gateway.domain.states import JobState
 from gateway.errors import RefusedError
 from gateway.ledger import events, facts, files
@@ -56,20 +56,21 @@ def arm(tx: Tx, machine: str, level: Level, *, who: str, identity: str, profile:
     _tell(tx, machine, "armed", who=who, now=now, level=level)
 
 
-def disarm(tx: Tx, machine: str, *, who: str, now: datetime, reason: str | None = None) -> None:
+def disarm(tx: Tx, machine: str, *, who: str, now: datetime) -> None:
     """Take a machine back: Kvot only watches it from now on. Anyone may do this, always."""
     change(tx, "UPDATE machine_facts SET level = 'read' WHERE machine = :machine", machine=machine)
-    _tell(tx, machine, "disarmed", who=who, now=now, reason=reason)
+    _tell(tx, machine, "disarmed", who=who, now=now)
 
 
-def lapse(tx: Tx, machine: str, *, reason: str, now: datetime) -> None:
-    """End an arming that no longer holds, and call a person."""
-    disarm(tx, machine, who="kvot", now=now, reason=reason)
+def lapse(tx: Tx, machine: str, lapsed: Lapse, *, now: datetime) -> None:
+    """Put down the level of an arming that no longer holds to what is left, and call a person."""
+    change(tx, "UPDATE machine_facts SET level = :left WHERE machine = :machine", left=lapsed.left, machine=machine)
+    _tell(tx, machine, "lapsed", who="kvot", now=now, level=lapsed.left, reason=lapsed.reason)
     open_exception(
         tx,
         subject=f"machine:{machine}",
         cause=_LAPSED,
-        evidence={"text": reason},
+        evidence={"text": lapsed.reason, "level": lapsed.left},
         actions=("close",),
         severity="stop",
         at=now,

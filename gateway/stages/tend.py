@@ -10,7 +10,7 @@ from drivers.profile import Memory, Profile
 from gateway.clock import Clock
 from gateway.domain import dispatch
 from gateway.domain.dispatch import Ability, Settlement, Standing
-from gateway.domain.machines import Level, Present, lapse
+from gateway.domain.machines import Lapse, Level, Present, lapse
 from gateway.domain.runs import cycles
 from gateway.ledger import events, jobs, machines
 from gateway.ledger.database import Ledger, Tx
@@ -111,9 +111,9 @@ class Visit:
         )
 
     async def _lapsed(self) -> bool:
-        """End an arming that no longer holds."""
+        """Put down an arming that no longer holds."""
 
-        def check(tx: Tx) -> str | None:
+        def check(tx: Tx) -> Lapse | None:
             armed = machines.arming(tx, self._machine.name)
             present = Present(
                 identity=self._session.identity.text,
@@ -123,13 +123,16 @@ class Visit:
             )
             return lapse(armed, present)
 
-        reason = await self._ledger.read(check)
-        if reason is None:
+        lapsed = await self._ledger.read(check)
+        if lapsed is None:
             return False
-        self._log.warning("arming lapsed", reason=reason)
-        await self._ledger.write(
-            lambda tx: machines.lapse(tx, self._machine.name, reason=reason, now=self._clock.now())
-        )
+        self._log.warning("arming lapsed", reason=lapsed.reason, left=lapsed.left)
+
+        def put_down(tx: Tx) -> None:
+            if check(tx) is not None:  # nobody has armed it in the meantime
+                machines.lapse(tx, self._machine.name, lapsed, now=self._clock.now())
+
+        await self._ledger.write(put_down)
         return True
 
     async def _act(self, decided: dispatch.Step, standing: Standing, look: Look) -> bool:

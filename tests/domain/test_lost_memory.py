@@ -14,8 +14,8 @@ UNFINISHED = (JobState.ACCEPTED, JobState.RUNNING, JobState.INTERRUPTED)
 HELD = "memory"
 
 
-def _look(mark: int = NOW, **how: JobPhase) -> Look:
-    return replace(a_look(**how), mark=mark)
+def _look() -> Look:
+    return replace(a_look(), mark=NOW)
 
 
 def _known(standing: Standing, **changes: object) -> Standing:

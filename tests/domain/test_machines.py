@@ -30,16 +30,24 @@ def test_an_arming_holds_while_machine_profile_and_presence_are_the_same() -> No
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("change", "left", "why"),
     [
-        ({"identity": "press, serial 2"}, "another machine answers"),
-        ({"profile": "p2"}, "profile was changed"),
-        ({"last_act": None}, "12 hours"),
-        ({"now": NOON + PRESENCE + timedelta(microseconds=1)}, "12 hours"),
+        ({"identity": "press, serial 2"}, Level.READ, "another machine answers"),
+        ({"profile": "p2"}, Level.READ, "profile was changed"),
+        ({"last_act": None}, Level.LOAD, "12 hours"),
+        ({"now": NOON + PRESENCE + timedelta(microseconds=1)}, Level.LOAD, "12 hours"),
+        ({"profile": "p2", "last_act": None}, Level.READ, "profile was changed"),
     ],
 )
-def test_an_arming_lapses_and_says_why(change: dict[str, object], why: str) -> None:
-    assert why in (lapse(ARMED, replace(NOW, **change)) or "")  # type: ignore[arg-type]
+def test_an_arming_lapses_and_says_why_and_what_is_left(change: dict[str, object], left: Level, why: str) -> None:
+    lapsed = lapse(ARMED, replace(NOW, **change))  # type: ignore[arg-type]
+    assert lapsed is not None
+    assert lapsed.left is left
+    assert why in lapsed.reason
+
+
+def test_a_machine_that_is_only_loaded_needs_nobody_signed_in_because_its_operator_presses_start() -> None:
+    assert lapse(replace(ARMED, level=Level.LOAD), replace(NOW, last_act=None)) is None
 
 
 def test_twelve_hours_to_the_moment_still_hold() -> None:

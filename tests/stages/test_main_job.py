@@ -302,14 +302,21 @@ async def test_another_machine_under_the_same_address_ends_the_arming(factory: F
     assert factory.press.received == []
 
 
-async def test_arming_lapses_when_nobody_has_acted_for_twelve_hours(factory: Factory) -> None:
+async def test_with_nobody_signed_in_for_twelve_hours_a_job_is_loaded_and_not_started(factory: Factory) -> None:
     await factory.arm()
     factory.clock.advance(12 * 3600 + 1)
     factory.shop.place(an_order("1001"))
     await factory.pull()
     async with factory.running("plan", "tend"):
-        await eventually(factory.exceptions)
-    assert factory.press.received == []
+        await _in_state(factory, "accepted")
+        (question,) = await factory.exceptions()
+        assert question["cause"] == "arming lapsed"
+        assert [command.kind for command in factory.press.received] == [CommandKind.LOAD]
+        assert factory.press.starts == []
+        await factory.arm()  # somebody has come
+        await _in_state(factory, "accepted")
+        await eventually(lambda: CommandKind.START in [command.kind for command in factory.press.received])
+        assert await factory.exceptions() == []
 
 
 async def test_own_work_of_the_machine_is_busy_and_no_exception(factory: Factory) -> None:
