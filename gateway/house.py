@@ -265,6 +265,7 @@ class House:
             configured=Level(machine.control),
             pieces_per_cycle={family.name: family.pieces_per_cycle for family in self._range.families.values()},
             by_hand=name in self._stations,
+            attendance=self._settings.attendance(name),
         )
 
     def _driver(self, name: str, machine: MachineSettings) -> Driver:

@@ -36,6 +36,11 @@ class Calendar:
         if len(self.week) != len(_NAMES) or not any(self.week):
             raise ValueError("a calendar has seven weekdays and at least one shift")
 
+    @property
+    def always(self) -> bool:
+        """Say whether there is no hour without work."""
+        return not self.closed and all((0, _DAY_MIN) in shifts for shifts in self.week)
+
     def is_working_day(self, day: date) -> bool:
         """Say whether a shift begins on this day."""
         return bool(self.week[day.weekday()]) and day not in self.closed

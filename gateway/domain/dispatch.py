@@ -77,6 +77,7 @@ class Standing:
     asked: frozenset[str] = frozenset()  # causes of the open doubts about the subject
     mark: int = 0  # the highest job number the machine was ever seen to have accepted
     called: bool = False  # people are asked about the machine itself
+    attended: bool = True  # the work would end while somebody is there, or may go on without
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -276,7 +277,8 @@ def _begin(standing: Standing, work: Work, look: Look, finding: Finding, ability
         return Rest(why=f"busy with its own work: {busy[0]}")
     if not may_load(look.permits):
         return Rest(why="the selector is not on remote")
-    if standing.level is Level.START and may_start(look.permits) and CommandKind.LOAD_START in ability.kinds:
+    asked_to_start = standing.level is Level.START and standing.attended and may_start(look.permits)
+    if asked_to_start and CommandKind.LOAD_START in ability.kinds:
         return Send(kind=CommandKind.LOAD_START, job_id=work.job_id)
     if CommandKind.LOAD in ability.kinds:
         return Send(kind=CommandKind.LOAD, job_id=work.job_id)
@@ -332,6 +334,8 @@ def _ask_start(standing: Standing, work: Work, look: Look, phase: JobPhase, abil
         return Rest(why=f"loaded, held: {held}")
     if standing.level is not Level.START:
         return Rest(why=f"job {work.job_id} is loaded: press Start at the panel")
+    if not standing.attended:
+        return Rest(why=f"job {work.job_id} is loaded: it would end when nobody is here")
     if not may_start(look.permits):
         return Rest(why=f"job {work.job_id} is loaded: {fallen(look.permits) or 'Start was not pressed at the panel'}")
     if CommandKind.START not in ability.kinds:

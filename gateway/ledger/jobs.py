@@ -261,6 +261,15 @@ def cleared(tx: Tx, job_id: str, *, now: datetime) -> None:
     )
 
 
+def size(tx: Tx, job_id: str) -> tuple[str, int]:
+    """Give a job's family and its pieces."""
+    job = row(
+        tx, "SELECT r.family, j.quantity FROM jobs j JOIN runs r USING (run_id) WHERE j.job_id = :job", job=job_id
+    )
+    assert job is not None
+    return job["family"], job["quantity"]
+
+
 def doubts(tx: Tx, job_id: str) -> frozenset[str]:
     """Give the causes of the open questions whether a job was made."""
     found = rows(

@@ -5,6 +5,7 @@ import zoneinfo
 from collections.abc import Mapping
 
 from drivers.profile import Profile
+from gateway.domain.attendance import Attendance
 from gateway.domain.calendars import Calendar, parse_calendar
 from gateway.domain.pricing.inputs import (
     CampaignKind,
@@ -85,6 +86,23 @@ def to_family_rules(
         shipping=_shipping(settings.ship),
         promise=_promise(settings),
         campaign=_campaign(settings, unit),
+    )
+
+
+def to_attendance(sections: Sections, profiles: Mapping[str, Profile], machine: str) -> Attendance:
+    """Give when somebody is at a machine, and how long a cycle of each of its families is planned to take."""
+    site = sections.site
+    staffed = (
+        to_calendar(sections, machine=machine)
+        if site.staffed is None
+        else parse_calendar(site.staffed, zone=zoneinfo.ZoneInfo(site.timezone), closed=site.holidays)
+    )
+    families = [name for name, family in sections.families.items() if machine in family.machines]
+    planned = {name: planned_cycle_s(sections, profiles, name) for name in families}
+    return Attendance(
+        staffed=staffed,
+        unattended=sections.machines[machine].unattended is not None,
+        cycle_s={name: cycle_s for name, cycle_s in planned.items() if cycle_s is not None},
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from gateway.settings.build_rules import to_calendar
+from gateway.settings.build_rules import to_attendance, to_calendar
 from gateway.settings.cycles import planned_cycle_s
 from gateway.settings.families import FamilySettings, RunSettings, SetupSettings
 from gateway.settings.faults import Path, meant, shown
@@ -27,6 +27,8 @@ def faults(scene: Scene) -> Iterator[Remark]:
             yield from _setup(scene, family.setup, name)
         if family.gathers or _priced(family):
             yield from _planned(scene, name, family)
+        else:
+            yield from _attended(scene, name, family)
     yield from _money(scene)
 
 
@@ -159,6 +161,19 @@ def _planned(scene: Scene, name: str, family: FamilySettings) -> Iterator[Remark
         yield Remark(path=(*here, "cycle_s"), text=text, of_key=True)
     elif family.run is not None and family.machines[0] in scene.sections.machines:
         yield from _length(scene, name, family.run.places * cycle_s)
+
+
+def _attended(scene: Scene, name: str, family: FamilySettings) -> Iterator[Remark]:
+    """Find a machine that would never be asked for a start, as nobody knows how long its jobs take."""
+    for machine in family.machines:
+        settings, profile = scene.sections.machines.get(machine), scene.profile_of(machine)
+        if settings is None or profile is None or settings.control != "start":
+            continue
+        attendance = to_attendance(scene.sections, scene.profiles, machine)
+        if not attendance.covers_any and name not in attendance.cycle_s:
+            text = "missing; a job that would end when nobody is there is not started: seconds of one machine cycle, "
+            yield Remark(path=("families", name, "cycle_s"), text=f"{text}here or at each recipe", of_key=True)
+            return
 
 
 def _length(scene: Scene, name: str, cycles_s: float) -> Iterator[Remark]:

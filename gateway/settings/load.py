@@ -10,6 +10,7 @@ from pydantic import PrivateAttr, ValidationError
 
 from drivers.profile import Profile
 from gateway.clock import SystemClock
+from gateway.domain.attendance import Attendance
 from gateway.domain.pricing.inputs import FamilyRules
 from gateway.domain.products import Range
 from gateway.settings import check, check_families
@@ -63,6 +64,12 @@ class Settings(Sections):
         from gateway.settings.build import to_range  # noqa: PLC0415 - compiles expressions
 
         return to_range(self, self._profiles)
+
+    def attendance(self, machine: str) -> Attendance:
+        """Give when somebody is at a machine, and whether it may work without."""
+        from gateway.settings.build_rules import to_attendance  # noqa: PLC0415 - as above
+
+        return to_attendance(self, self._profiles, machine)
 
     def rules(self, family: str, **measured: Any) -> FamilyRules:
         """Give what `plan` decides a family's run by; `measured` and errors as in `build_rules.to_family_rules`."""

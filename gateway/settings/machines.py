@@ -19,6 +19,15 @@ class RiskAssessment(Model):
     """Day it was signed."""
 
 
+class Unattended(Model):
+    """The signature under work that ends when nobody is there."""
+
+    by: Text
+    """Role or department that signed it."""
+    date: Day
+    """Day it was signed."""
+
+
 class SecuritySettings(Model):
     """How the connection to an OPC UA server is protected: SignAndEncrypt, and only with this server."""
 
@@ -68,6 +77,8 @@ class MachineSettings(Model):
     """The highest control level that arming may put in force: watch, load jobs, or ask for their start."""
     risk_assessment: RiskAssessment | None = None
     """Needed for control: start."""
+    unattended: Unattended | None = None
+    """Without it a job that would end outside staffed hours is loaded, and not started."""
     calendar: CalendarText | None = None
     """When it is worked at, such as `mon-fri,sat 06-22`; default: the site's."""
     hot_folder: File | None = None

@@ -51,6 +51,8 @@ class SiteSettings(Model):
     """What people call the factory."""
     calendar: CalendarText = "always"
     """When people work here, such as `mon-fri,sat 06-22`, unless a machine or a family says otherwise."""
+    staffed: CalendarText | None = None
+    """When people are at the machines, such as `mon-fri 06-16`; default: each machine's calendar."""
     holidays: Annotated[tuple[Day, ...], Field(max_length=1000), Distinct] = ()
     """Days on which nobody works, such as 2026-12-24."""
 

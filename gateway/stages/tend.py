@@ -1,7 +1,7 @@
 """Ledger <-> machine: one task per machine connects, settles doubts, then sends, follows and stores."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Never, NoReturn, TypeVar, assert_never
 
@@ -9,6 +9,7 @@ from drivers.base import Answer, Beating, Command, CommandKind, Driver, DriverEr
 from drivers.profile import Memory, Profile
 from gateway.clock import Clock
 from gateway.domain import dispatch
+from gateway.domain.attendance import Attendance
 from gateway.domain.dispatch import Ability, Settlement, Standing
 from gateway.domain.machines import Lapse, Level, Present, lapse
 from gateway.domain.runs import cycles
@@ -35,6 +36,7 @@ class Machine:
     configured: Level
     pieces_per_cycle: Mapping[str, int]  # by family
     by_hand: bool = False  # a station: its person starts everything, so it needs no arming
+    attendance: Attendance | None = None  # None: somebody is always there
 
 
 async def tend(machine: Machine, driver: Driver, *, ledger: Ledger, board: Board, clock: Clock, log: Any) -> NoReturn:
@@ -106,9 +108,19 @@ class Visit:
     def _standing(self, tx: Tx) -> Standing:
         silent_s = self._clock.monotonic() - self._opened_s
         machine = self._machine
-        return machines.standing(
+        standing = machines.standing(
             tx, machine.name, configured=machine.configured, silent_s=silent_s, by_hand=machine.by_hand
         )
+        return standing if self._attended(tx, standing) else replace(standing, attended=False)
+
+    def _attended(self, tx: Tx, standing: Standing) -> bool:
+        """Say whether the work at hand, begun now, would end while somebody is there."""
+        attendance = self._machine.attendance
+        if attendance is None or standing.work is None:
+            return True
+        family, quantity = jobs.size(tx, standing.work.job_id)
+        per_cycle = self._machine.pieces_per_cycle.get(family, 1)
+        return attendance.covers(family, cycles(quantity, per_cycle), now=self._clock.now())
 
     async def _lapsed(self) -> bool:
         """Put down an arming that no longer holds."""

@@ -12,6 +12,7 @@ import structlog
 
 from drivers.base import Scalar
 from drivers.profile import Effect, Limit, Memory, PermitTags, Profile, Recipe
+from gateway.domain.attendance import Attendance
 from gateway.domain.intake import Catalogue, DueRule
 from gateway.domain.machines import Level
 from gateway.domain.products import ExpressionFaultError, Family, Product, Range, Step
@@ -96,6 +97,7 @@ class Factory:
     board: Board = field(default_factory=Board)
     profile: Profile = PROFILE
     configured: Level = Level.START
+    attendance: Attendance | None = None
     catalogue: Catalogue = field(
         default_factory=lambda: Catalogue(range=RANGE, recipe=lambda _machine, _recipe: RECIPE)
     )
@@ -119,6 +121,7 @@ class Factory:
             profile_hash="p1",
             configured=self.configured,
             pieces_per_cycle={"pla-white": 1},
+            attendance=self.attendance,
         )
 
     async def pull(self) -> None:

@@ -1,11 +1,14 @@
 """An order becomes one machine run, and the shop hears of it: all stages together, in memory."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest_asyncio
 
 from drivers.base import CommandKind, JobPhase
+from gateway.domain.attendance import Attendance
+from gateway.domain.calendars import parse_calendar
 from gateway.domain.machines import Level
 from gateway.ledger import machines
 from tests.drivers.fake_machine import Fault
@@ -317,6 +320,22 @@ async def test_with_nobody_signed_in_for_twelve_hours_a_job_is_loaded_and_not_st
         await _in_state(factory, "accepted")
         await eventually(lambda: CommandKind.START in [command.kind for command in factory.press.received])
         assert await factory.exceptions() == []
+
+
+async def test_a_job_that_would_end_after_the_shift_is_loaded_and_starts_in_the_next_one(factory: Factory) -> None:
+    factory.attendance = Attendance(staffed=parse_calendar("mon-fri 06-16", zone=UTC), cycle_s={"pla-white": 3600})
+    await factory.arm()
+    factory.shop.place(an_order("1001", quantity=9))  # eight hours are left of this shift
+    await factory.pull()
+    async with factory.running("plan", "tend"):
+        await _in_state(factory, "accepted")
+        await eventually(lambda: "when nobody is here" in str(factory.board.get(("state", "press-1")).get("why")))
+        assert [command.kind for command in factory.press.received] == [CommandKind.LOAD]
+    factory.clock.business = datetime(2026, 5, 5, 6, 0, tzinfo=UTC)
+    await factory.arm()
+    async with factory.running("plan", "tend"):
+        await eventually(lambda: CommandKind.START in [command.kind for command in factory.press.received])
+    assert await factory.exceptions() == []
 
 
 async def test_own_work_of_the_machine_is_busy_and_no_exception(factory: Factory) -> None:
