@@ -4,8 +4,9 @@ import pytest
 
 from simulators.journal import Event
 from tests.eventually import eventually
+from tests.factory.bench import Bench
 from tests.factory.ovens import OVEN, OVEN_LINK, OvenBench, oven_bench
-from tests.factory.programs import BusinessTime
+from tests.factory.programs import MACHINE_LINK, BusinessTime
 
 pytestmark = [pytest.mark.factory, pytest.mark.timeout(120)]
 PIECES = 5
@@ -150,6 +151,37 @@ async def test_a_memory_cleared_while_nothing_is_in_the_oven_asks_one_question_a
         assert len(await _made(bench)) == 4
         assert await _accepted_once(bench)
         assert await bench.questions_ever() == 1
+
+
+async def test_dark_in_the_middle_of_a_job_at_a_press_that_forgets_asks_one_question_and_sends_nothing(
+    bench_alone: Bench,
+) -> None:
+    bench = bench_alone
+    bench.configure()
+    await bench.start_all()
+    await bench.shop.place(quantity=20)
+    await bench.shop.place(quantity=1)
+    await eventually(lambda: bench.press.started(bench.site))
+    (lost,) = bench.press.started(bench.site)
+
+    for program in (bench.gateway, bench.press):
+        program.kill()
+    bench.start(bench.press, bench.gateway)
+    await bench.press.ready()
+    await bench.gateway.up()
+    await bench.gateway.linked(MACHINE_LINK)
+
+    await eventually(lambda: bench.gateway.items("exceptions"), timeout_s=20)
+    await bench.press.hand_over()
+    await bench.has_looked()
+    (asked,) = await bench.gateway.items("exceptions")
+    assert asked["subject"] == f"job:{lost}"
+    assert await bench.press.jobs(bench.site) == {}
+    number = str(asked["exception_id"])
+    decided = await bench.gateway.kvot("exceptions", "resolve", number, "--action", "not_made")
+    assert decided.code == 0, decided.err
+    await bench.orders_are_made(2)
+    await bench.each_job_started_once()
 
 
 async def _released(bench: OvenBench, count: int) -> None:

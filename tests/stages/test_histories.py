@@ -311,13 +311,13 @@ async def test_each_job_is_started_once_and_no_line_is_lost_whatever_fails(seed:
             async with history.place.life() as life:
                 await life.begin()
                 await history.calm_down(life)
-                await _check(history, life)
+                await check(history, life)
         except BaseException as error:
             error.add_note("\n".join(history.story))
             raise
 
 
-async def _check(history: History, life: Life) -> None:
+async def check(history: History, life: Life) -> None:
     assert history.repeated == []
     assert history.unrecorded == []
     assert await life.ledger.read(_integrity) == (["ok"], [])
