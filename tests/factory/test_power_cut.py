@@ -164,6 +164,10 @@ async def test_dark_in_the_middle_of_a_job_at_a_press_that_forgets_asks_one_ques
     await eventually(lambda: bench.press.started(bench.site))
     (lost,) = bench.press.started(bench.site)
 
+    async def running() -> bool:
+        return (await bench.gateway.job_states())[lost] == "running"
+
+    await eventually(running)
     for program in (bench.gateway, bench.press):
         program.kill()
     bench.start(bench.press, bench.gateway)
