@@ -33,5 +33,5 @@ def _written(directory: Path) -> Iterator[Path]:
             hidden = path.name.startswith(".") and path.name not in _WRITTEN_HIDDEN
             if not hidden and path.name not in _MADE and not path.name.endswith(".egg-info"):
                 yield from _written(path)
-        elif path.is_file():
+        elif path.is_file() and path.name != ".git":  # in a linked working tree it is a file, with a path in it
             yield path
