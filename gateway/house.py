@@ -266,6 +266,11 @@ class House:
             pieces_per_cycle={family.name: family.pieces_per_cycle for family in self._range.families.values()},
             by_hand=name in self._stations,
             attendance=self._settings.attendance(name),
+            families={
+                family.name: family
+                for family in self._range.families.values()
+                if family.setup is not None and name in family.machines
+            },
         )
 
     def _driver(self, name: str, machine: MachineSettings) -> Driver:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from drivers.base import Absence, CommandKind, Finding, JobPhase, Look
 from gateway.domain.machines import Level, fallen, may_load, may_start
+from gateway.domain.setups import wrong_tool
 from gateway.domain.states import JobState
 from gateway.domain.steps import (
     Answered,
@@ -63,6 +64,7 @@ class Work:
     state: JobState
     held: str | None
     refusals: int  # commands refused in a row for this job
+    tool_code: str | None = None  # the tool that its run needs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -268,7 +270,7 @@ def _begin(standing: Standing, work: Work, look: Look, finding: Finding, ability
             evidence=finding.evidence,
             actions=("not_made", "made", "aborted"),
         )
-    if (held := work.held or standing.held) is not None:
+    if (held := work.held or standing.held or wrong_tool(work.tool_code, look.setup_code)) is not None:
         return Rest(why=f"held: {held}")
     if standing.level is Level.READ:
         return Rest(why=f"control level is read: would have sent {work.job_id}")
@@ -330,7 +332,7 @@ def _ask_start(standing: Standing, work: Work, look: Look, phase: JobPhase, abil
         if fallen(look.permits) is not None and may_write and CommandKind.WITHDRAW in ability.kinds:
             return Send(kind=CommandKind.WITHDRAW, job_id=work.job_id)
         return Rest(why=f"job {work.job_id} waits for the machine to start it")
-    if (held := work.held or standing.held) is not None:
+    if (held := work.held or standing.held or wrong_tool(work.tool_code, look.setup_code)) is not None:
         return Rest(why=f"loaded, held: {held}")
     if standing.level is not Level.START:
         return Rest(why=f"job {work.job_id} is loaded: press Start at the panel")

@@ -65,10 +65,15 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
-    """How a run begins: whether a first piece is held for approval, and the tool a machine must name as fitted."""
+    """How a run begins: whether a first piece is held for approval, and the tool a machine must name as fitted.
+
+    confirm: a named person, or the machine by its tool, says that the set-up is done; else the machine changes
+    over by itself.
+    """
 
     first_piece: bool = False
     tool_code: str | None = None
+    confirm: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

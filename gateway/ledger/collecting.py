@@ -5,9 +5,9 @@ from datetime import datetime
 from gateway.domain.runs import Collecting, Join, Member, OpenRun, Owed, Releasing
 from gateway.domain.states import JobState, LineState, RunState
 from gateway.ledger import facts
-from gateway.ledger.counters import next_number
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception
+from gateway.ledger.job_ids import new_job_id
 from gateway.ledger.jobs import move_job
 from gateway.ledger.lines import move_line
 from gateway.ledger.runs import move_run
@@ -17,7 +17,6 @@ from gateway.ledger.times import to_text, to_time
 
 UNFINISHED = "('waiting','released','in_doubt','accepted','running','interrupted')"
 UNDER_WAY = "('released','in_doubt','accepted','running','interrupted')"
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 # Pieces of the step before that are good and that nobody has used: neither in a job that was released
 # nor in one that ended. The first step has its material, as far as the ledger knows. Nothing of a line is ready
@@ -45,7 +44,8 @@ def owed(tx: Tx) -> list[Owed]:
                  {_READY} AS ready,
                  r.quantity - r.good - COALESCE((
                    SELECT SUM(a.quantity) FROM allocations a JOIN jobs j USING (job_id)
-                   WHERE a.requirement_id = r.requirement_id AND j.state IN {UNFINISHED}), 0) AS lacking,
+                   WHERE a.requirement_id = r.requirement_id
+                     AND (j.state IN {UNFINISHED} OR j.first_piece = 'made')), 0) AS lacking,
                  (SELECT COUNT(*) FROM allocations a JOIN jobs j USING (job_id)
                    WHERE a.requirement_id = r.requirement_id AND j.state IN ('completed','aborted'))
                  - r.remade AS remakes
@@ -245,7 +245,7 @@ def _plan_line(tx: Tx, requirement_id: int, *, now: datetime) -> None:
 
 def _insert_job(tx: Tx, run_id: int, one: Join, *, site: str, epoch: int) -> str:
     """Make one waiting job for pieces of a requirement; after a job that ended it is a remake of that one."""
-    job_id = f"{site}-{_base36(epoch)}-{_base36(next_number(tx, 'job'))}"
+    job_id = new_job_id(tx, site=site, epoch=epoch)
     before = row(
         tx,
         "SELECT j.job_id FROM allocations a JOIN jobs j USING (job_id) WHERE a.requirement_id = :id "
@@ -268,12 +268,3 @@ def _insert_job(tx: Tx, run_id: int, one: Join, *, site: str, epoch: int) -> str
     )
     insert(tx, "allocations", job_id=job_id, requirement_id=one.need.requirement_id, quantity=one.quantity, good=0)
     return job_id
-
-
-def _base36(number: int) -> str:
-    digits = ""
-    while True:
-        number, digit = divmod(number, 36)
-        digits = _DIGITS[digit] + digits
-        if number == 0:
-            return digits

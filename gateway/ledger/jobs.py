@@ -19,7 +19,7 @@ from gateway.ledger.runs import follow_run
 from gateway.ledger.sql import change, insert, row, rows
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
-from gateway.ledger.yields import allocate
+from gateway.ledger.yields import allocate, withhold
 
 _LOADING = frozenset({CommandKind.LOAD, CommandKind.LOAD_START})
 
@@ -245,13 +245,19 @@ def conclude(tx: Tx, job_id: str, *, state: JobState, finding: Finding, who: str
     )
     open_lot(tx, job_id, produced=produced)
     _start_lines(tx, job_id, now=now)
-    allocate(tx, job_id, good)
+    if not withhold(tx, job_id, now=now):
+        allocate(tx, job_id, good)
     move_job(tx, job_id, seen=JobState(job["state"]), state=state, who=who, evidence=finding.evidence, now=now)
     if state is JobState.ABORTED and who == "kvot":
         _hold_after_abort(tx, job_id, good, job["quantity"], finding, now=now)
+    tell_orders(tx, job_id, now=now)
+    ring(tx, "plan")
+
+
+def tell_orders(tx: Tx, job_id: str, *, now: datetime) -> None:
+    """Tell what the orders that a job serves look like now."""
     for order_id in _orders_of(tx, job_id):
         tell(tx, order_id, now=now)
-    ring(tx, "plan")
 
 
 def cleared(tx: Tx, job_id: str, *, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """Machines in the ledger: the level in force, who armed it, what holds it, and what it is concerned with."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import RowMapping
@@ -17,6 +18,10 @@ from gateway.ledger.sql import change, row
 from gateway.ledger.times import to_text
 
 _LAPSED = "arming lapsed"
+_MAY_GO = (
+    "j.state = 'released' AND (r.state IN ('releasing','running') "
+    "OR (r.state = 'first_piece' AND j.first_piece = 'due'))"
+)
 
 
 def enrol(tx: Tx, machine: str) -> None:
@@ -129,10 +134,19 @@ def baseline(tx: Tx, machine: str, *, mark: int, who: str, now: datetime) -> Non
     _tell(tx, machine, "baselined", who=who, now=now, mark=mark)
 
 
-def standing(tx: Tx, machine: str, *, configured: Level, silent_s: float, by_hand: bool = False) -> Standing:
+def standing(
+    tx: Tx,
+    machine: str,
+    *,
+    configured: Level,
+    silent_s: float,
+    by_hand: bool = False,
+    tools: Mapping[str, str] | None = None,
+) -> Standing:
     """Give all that dispatch needs to know of a machine; `silent_s` as in `OpenCommand`.
 
-    At a station (`by_hand`) a person starts everything, so it needs no arming.
+    At a station (`by_hand`) a person starts everything, so it needs no arming. `tools`: by family, the code
+    that the machine must name as fitted.
     """
     known = _facts(tx, machine)
     command = row(
@@ -162,8 +176,9 @@ def standing(tx: Tx, machine: str, *, configured: Level, silent_s: float, by_han
         else Work(
             job_id=job["job_id"],
             state=JobState(job["state"]),
-            held=job["hold_reason"] or _awaited(tx, job),
+            held=_held(tx, job),
             refusals=refusals(tx, job["job_id"]),
+            tool_code=(tools or {}).get(job["family"]),
         ),
         asked=doubts(tx, subject),
         mark=known["hwm_job"],
@@ -172,22 +187,33 @@ def standing(tx: Tx, machine: str, *, configured: Level, silent_s: float, by_han
 
 
 def _current(tx: Tx, machine: str) -> RowMapping | None:
-    """Find the job a machine is concerned with: the unfinished one, one to clear, else the next released."""
+    """Find the job a machine is concerned with: the unfinished one, one to clear, else the next released.
+
+    Of a run that waits for its set-up nothing is next, of one that makes its first piece that piece alone.
+    """
     for condition in (
-        "state IN ('in_doubt','accepted','running','interrupted')",
-        "state IN ('completed','aborted') AND cleared_at IS NULL",
-        "state = 'released' AND hold_reason IS NULL",
-        "state = 'released'",
+        "j.state IN ('in_doubt','accepted','running','interrupted')",
+        "j.state IN ('completed','aborted') AND j.cleared_at IS NULL",
+        f"{_MAY_GO} AND j.hold_reason IS NULL AND r.hold_reason IS NULL",
+        _MAY_GO,
     ):
         found = row(
             tx,
-            f"SELECT job_id, state, hold_reason FROM jobs WHERE machine = :machine AND {condition} "  # noqa: S608
-            "ORDER BY promise_at, rowid LIMIT 1",
+            "SELECT j.job_id, j.state, j.hold_reason, j.run_id, r.family, r.hold_reason AS run_held "  # noqa: S608
+            f"FROM jobs j JOIN runs r USING (run_id) WHERE j.machine = :machine AND {condition} "
+            "ORDER BY j.promise_at, j.rowid LIMIT 1",
             machine=machine,
         )
         if found is not None:
             return found
     return None
+
+
+def _held(tx: Tx, job: RowMapping) -> str | None:
+    """Say why a job must not be sent: its run is held, or it is, or it still waits for files."""
+    if job["run_held"] is not None:
+        return f"run {job['run_id']}: {job['run_held']}"
+    return job["hold_reason"] or _awaited(tx, job)
 
 
 def _awaited(tx: Tx, job: RowMapping) -> str | None:

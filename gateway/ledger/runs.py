@@ -8,8 +8,20 @@ from gateway.ledger import events, facts
 from gateway.ledger.database import Tx
 from gateway.ledger.sql import change, row, rows
 
+_BEFORE_RUNNING = frozenset({RunState.SETUP, RunState.FIRST_PIECE})
 
-def move_run(tx: Tx, run_id: int, seen: RunState, state: RunState, *, family: str, machine: str, now: datetime) -> None:
+
+def move_run(
+    tx: Tx,
+    run_id: int,
+    seen: RunState,
+    state: RunState,
+    *,
+    family: str,
+    machine: str,
+    now: datetime,
+    who: str = "kvot",
+) -> None:
     """Move a run and tell it; raise `IllegalTransitionError` when it is not in the state it was seen in."""
     moved = change(
         tx,
@@ -23,7 +35,7 @@ def move_run(tx: Tx, run_id: int, seen: RunState, state: RunState, *, family: st
     events.record(
         tx,
         what=f"run.{state}",
-        who="kvot",
+        who=who,
         subject=f"run:{run_id}",
         at=now,
         before={"state": seen},
@@ -32,15 +44,26 @@ def move_run(tx: Tx, run_id: int, seen: RunState, state: RunState, *, family: st
     facts.post(tx, f"run.{state}", at=now, run_id=run_id, family=family, machine=machine)
 
 
+def tell_run(tx: Tx, run_id: int, what: str, *, who: str, now: datetime, **more: object) -> None:
+    """Tell what happened to a run besides its moves; the world hears no names and no reasons."""
+    run = row(tx, "SELECT family, machine FROM runs WHERE run_id = :run", run=run_id)
+    assert run is not None
+    events.record(tx, what=f"run.{what}", who=who, subject=f"run:{run_id}", at=now, after=more)
+    told = {name: value for name, value in more.items() if name != "reason"}
+    facts.post(tx, f"run.{what}", at=now, run_id=run_id, family=run["family"], machine=run["machine"], **told)
+
+
 def follow_run(tx: Tx, run_id: int, *, now: datetime) -> None:
     """Move a run on with its jobs: running with the first that runs, finished when all have ended."""
     run = row(tx, "SELECT state, family, machine FROM runs WHERE run_id = :run", run=run_id)
     assert run is not None
     seen = RunState(run["state"])
-    states = {JobState(job["state"]) for job in rows(tx, "SELECT state FROM jobs WHERE run_id = :run", run=run_id)}
+    jobs = rows(tx, "SELECT state, first_piece FROM jobs WHERE run_id = :run", run=run_id)
+    states = {JobState(job["state"]) for job in jobs}
     moved = states - {JobState.WAITING, JobState.RELEASED, JobState.IN_DOUBT, JobState.CANCELLED}
     ended = states <= {JobState.COMPLETED, JobState.ABORTED, JobState.CANCELLED}
-    if seen is RunState.RELEASING and moved:
+    undecided = any(job["first_piece"] == "made" for job in jobs)
+    if (seen is RunState.RELEASING and moved) or (seen in _BEFORE_RUNNING and ended and not undecided):
         move_run(tx, run_id, seen, RunState.RUNNING, family=run["family"], machine=run["machine"], now=now)
         seen = RunState.RUNNING
     if ended and seen in {RunState.RUNNING, RunState.RELEASING}:

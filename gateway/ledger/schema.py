@@ -187,7 +187,7 @@ runs = table(
     maybe("latest_start"),
     maybe("released_at"),
     maybe("release_reason"),
-    maybe("first_piece"),
+    maybe("first_piece"),  # the job whose piece was approved
     sqlite_autoincrement=True,
 )
 Index("runs_by_state", runs.c.state)
@@ -215,6 +215,8 @@ jobs = table(
     maybe("promise_at"),  # of the lines it serves: the order of dispatch
     maybe("lot"),
     maybe("cleared_at"),
+    maybe("first_piece"),  # of a run that is held until its first piece is approved
+    among("first_piece", ("due", "made", "approved", "rejected")),
     Column("doubted_job", Text, Computed("CASE WHEN state = 'in_doubt' THEN job_id END", persisted=True), unique=True),
     Column(
         "kept_job",
@@ -352,6 +354,7 @@ machine_facts = table(
     count("hwm_job", 0),
     maybe("hold_reason"),
     maybe("last_setup_key"),
+    words("approved", "[]"),  # recipe@version of the first pieces approved since the last set-up
     among("level", ("read", "load", "start")),
     among("effect_proven", ("remembered", "observable", "blind")),
 )

@@ -1,8 +1,11 @@
 """What a job yields: its good pieces for the lines it serves, its scrap for the steps before."""
 
+from datetime import datetime
+
 from gateway.domain.states import LineState
 from gateway.ledger.database import Tx
 from gateway.ledger.lines import move_line
+from gateway.ledger.runs import tell_run
 from gateway.ledger.sql import change, row, rows
 
 
@@ -31,6 +34,19 @@ def allocate(tx: Tx, job_id: str, good: int) -> None:
         )
         _make_up_for_scrap(tx, share["line_id"])
         _finish_line(tx, share["line_id"])
+
+
+def withhold(tx: Tx, job_id: str, *, now: datetime) -> bool:
+    """Keep back what the first piece of a run yields until a person approves it; say whether it is one."""
+    job = row(
+        tx,
+        "UPDATE jobs SET first_piece = 'made' WHERE job_id = :job AND first_piece = 'due' "
+        "AND (SELECT r.state FROM runs r WHERE r.run_id = jobs.run_id) = 'first_piece' RETURNING run_id",
+        job=job_id,
+    )
+    if job is not None:
+        tell_run(tx, job["run_id"], "first_piece_made", who="kvot", now=now, job_id=job_id)
+    return job is not None
 
 
 def _finish_line(tx: Tx, line_id: int) -> None:

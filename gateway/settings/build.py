@@ -20,7 +20,7 @@ from gateway.domain.products import (
 from gateway.expressions import compile_expression
 from gateway.settings.build_rules import to_run_rules
 from gateway.settings.check_routes import result_of
-from gateway.settings.families import FamilySettings
+from gateway.settings.families import FamilySettings, SetupSettings
 from gateway.settings.files import FileSettings
 from gateway.settings.models import Sections
 from gateway.settings.routes import ProductSettings, StepSettings
@@ -70,11 +70,15 @@ def _family(sections: Sections, profiles: Mapping[str, Profile], name: str) -> F
         remake_limit=settings.remake_limit,
         policy=Policy(settings.policy_name),
         run=to_run_rules(settings.run) if settings.run is not None else MAKE_TO_ORDER,
-        setup=None if setup is None else Setup(first_piece=setup.first_piece, tool_code=setup.tool_code),
+        setup=None if setup is None else _setup(setup),
         changeover=_changeover(settings),
         needs=Needs(material=dict(settings.needs.material), tools=settings.needs.tools),
         station=kinds == {STATION},
     )
+
+
+def _setup(settings: SetupSettings) -> Setup:
+    return Setup(first_piece=settings.first_piece, tool_code=settings.tool_code, confirm=settings.confirm)
 
 
 def _changeover(settings: FamilySettings) -> Changeover:

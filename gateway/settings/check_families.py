@@ -55,14 +55,8 @@ def not_yet(scene: Scene) -> Iterator[Remark]:
             if step.batch is not None:
                 text = "this version hands on all pieces of a step at once; use transfer: all"
                 yield Remark(path=("products", name, "route", number, "transfer"), text=text)
-    for name, family in scene.sections.families.items():
+    for name in scene.sections.families:
         here: Path = ("families", name)
-        if family.setup is not None and family.setup.first_piece:
-            text = "this version does not hold a first piece for approval; take it out, and approve at the machine"
-            yield Remark(path=(*here, "setup", "first_piece"), text=text)
-        if family.setup is not None and family.setup.tool_code is not None:
-            text = "this version does not compare the fitted tool; take it out, and check the tool at the machine"
-            yield Remark(path=(*here, "setup", "tool_code"), text=text)
         if scene.has(*here, "express"):
             text = "this version makes no express runs; take it out"
             yield Remark(path=(*here, "express"), text=text)
@@ -112,6 +106,9 @@ def _setup(scene: Scene, setup: SetupSettings, family: str) -> Iterator[Remark]:
             yield Remark(path=(*here, key), text=text, of_key=not scene.has(*here, key))
     if setup.tool_code is None:
         return
+    if not setup.confirm:
+        text = "the fitted tool confirms the set-up: leave confirm out, or tool_code"
+        yield Remark(path=(*here, "confirm"), text=text)
     for machine in scene.machines_of(family):
         profile = scene.profile_of(machine)
         if profile is not None and profile.setup_code is None and profile.mailbox is None:

@@ -102,7 +102,9 @@ class SetupSettings(Model):
     first_piece: bool = False
     """Whether one piece is made first and held until a person approves it."""
     tool_code: Text | None = None
-    """What the machine names as the fitted tool when the set-up is right."""
+    """What the machine names as the fitted tool when the set-up is right: it confirms the set-up by itself."""
+    confirm: bool = True
+    """Whether a run waits until its set-up is confirmed; false: the machine changes over without a person."""
 
     @property
     def cost_now(self) -> float | None:

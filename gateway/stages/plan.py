@@ -10,7 +10,7 @@ from gateway.domain.machines import Level
 from gateway.domain.pricing import FamilyRules
 from gateway.domain.products import Family
 from gateway.domain.runs import Candidate, Situation, collect, release
-from gateway.ledger import collecting
+from gateway.ledger import collecting, setups
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.machines import arming
 
@@ -53,7 +53,7 @@ def plan_once(tx: Tx, floor: Floor, *, site: str, epoch: int, now: datetime) -> 
             continue
         decided = release(run, families[run.family], situation(tx, floor, now=now))
         if decided is not None:
-            released += collecting.release(tx, decided, now=now)
+            released += setups.release(tx, decided, families, site=site, epoch=epoch, now=now)
     return released
 
 

@@ -1,7 +1,7 @@
 """Ledger <-> machine: one task per machine connects, settles doubts, then sends, follows and stores."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Never, NoReturn, TypeVar, assert_never
 
@@ -12,8 +12,10 @@ from gateway.domain import dispatch
 from gateway.domain.attendance import Attendance
 from gateway.domain.dispatch import Ability, Settlement, Standing
 from gateway.domain.machines import Lapse, Level, Present, lapse
+from gateway.domain.products import Family
 from gateway.domain.runs import cycles
-from gateway.ledger import events, jobs, machines
+from gateway.domain.setups import Another, Begin, Waiting, tool_codes
+from gateway.ledger import events, first_pieces, jobs, machines, setups
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.facts import milliseconds
 from gateway.ledger.jobs import Intent, Wire
@@ -37,6 +39,7 @@ class Machine:
     pieces_per_cycle: Mapping[str, int]  # by family
     by_hand: bool = False  # a station: its person starts everything, so it needs no arming
     attendance: Attendance | None = None  # None: somebody is always there
+    families: Mapping[str, Family] = field(default_factory=dict)  # those with a set-up or a first piece
 
 
 async def tend(machine: Machine, driver: Driver, *, ledger: Ledger, board: Board, clock: Clock, log: Any) -> NoReturn:
@@ -74,6 +77,8 @@ class Visit:
         self._ledger, self._board, self._clock, self._log = ledger, board, clock, log
         self._opened_s = self._looked_s = clock.monotonic()
         self._level = Level.READ  # in force, as last read
+        self._tools = tool_codes(machine.families)
+        self._waiting: Waiting | None = None  # the run whose turn it is waits for a person
         self._state = ""
         self._since_ms = 0
         self._ability = Ability(
@@ -99,6 +104,8 @@ class Visit:
         self._level = standing.level
         if not self._machine.by_hand and await self._lapsed():
             return False
+        if self._machine.families and await self._turned(look):
+            return False
         subject = dispatch.subject(standing)
         finding = await self._session.ask(subject) if subject is not None else None
         decided = dispatch.decide(standing, look, finding, self._ability)
@@ -109,7 +116,12 @@ class Visit:
         silent_s = self._clock.monotonic() - self._opened_s
         machine = self._machine
         standing = machines.standing(
-            tx, machine.name, configured=machine.configured, silent_s=silent_s, by_hand=machine.by_hand
+            tx,
+            machine.name,
+            configured=machine.configured,
+            silent_s=silent_s,
+            by_hand=machine.by_hand,
+            tools=self._tools,
         )
         return standing if self._attended(tx, standing) else replace(standing, attended=False)
 
@@ -121,6 +133,20 @@ class Visit:
         family, quantity = jobs.size(tx, standing.work.job_id)
         per_cycle = self._machine.pieces_per_cycle.get(family, 1)
         return attendance.covers(family, cycles(quantity, per_cycle), now=self._clock.now())
+
+    async def _turned(self, look: Look) -> bool:
+        """Let the run whose turn it is go on, where its set-up stands; say whether it did."""
+        name, families, code = self._machine.name, self._machine.families, look.setup_code
+        decided = await self._ledger.read(lambda tx: setups.turn(tx, name, families, code=code))
+        self._waiting = decided if isinstance(decided, Waiting) else None
+        if not isinstance(decided, Begin | Another):
+            return False
+        site, epoch = self._ledger.site, self._ledger.epoch
+        await self._ledger.write(
+            lambda tx: setups.take_turn(tx, name, families, code=code, site=site, epoch=epoch, now=self._clock.now())
+        )
+        self._log.info("run goes on", run=decided.run_id, tool=code)
+        return True
 
     async def _lapsed(self) -> bool:
         """Put down an arming that no longer holds."""
@@ -162,8 +188,22 @@ class Visit:
                 self._log.warning("a person must decide", job=job_id, cause=cause, evidence=evidence)
             case dispatch.HoldMachine(reason=reason):
                 self._log.warning("machine held", reason=reason)
-        await self._write(standing, lambda tx: _store(tx, self._machine.name, decided, now=self._clock.now()))
+        await self._write(standing, lambda tx: self._store(tx, decided, now=self._clock.now()))
         return False
+
+    def _store(self, tx: Tx, decided: dispatch.Step, *, now: datetime) -> None:
+        """Write one step down; at a station the ticket also decides about a first piece."""
+        _store(tx, self._machine.name, decided, now=now)
+        if isinstance(decided, dispatch.Conclude) and (who := decided.finding.confirmed_by) is not None:
+            first_pieces.said_by_ticket(
+                tx,
+                decided.job_id,
+                who=who,
+                reason=decided.finding.reason,
+                site=self._ledger.site,
+                epoch=self._ledger.epoch,
+                now=now,
+            )
 
     async def _write(self, standing: Standing, event: Callable[[Tx], T]) -> T | None:
         """Run an event if the ledger still says what was decided upon; else do nothing, and look again.
@@ -238,6 +278,9 @@ class Visit:
         name = self._machine.name
         work = standing.work
         why = decided.why if isinstance(decided, dispatch.Rest) else type(decided).__name__.lower()
+        waits = self._waiting
+        if waits is not None and work is None:
+            why = waits.text
         if (state := _machine_state(look)) != self._state:
             self._state, self._since_ms = state, milliseconds(self._clock.now())
         self._board.put(
@@ -251,6 +294,7 @@ class Visit:
                 "setup_code": look.setup_code,
                 "mark": look.mark,
                 "job": None if work is None else work.job_id,
+                "waits": None if waits is None else {"run": waits.run_id, "for": waits.step.value, "text": waits.text},
                 "identity": self._session.identity.text,
                 "profile": self._machine.profile_hash,
                 "why": why,

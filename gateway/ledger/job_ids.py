@@ -1,0 +1,67 @@
+"""Job ids: `<site>-<epoch>-<n>`, never used twice, and a part of a job as a job of its own."""
+
+from gateway.domain.states import JobState
+from gateway.ledger.counters import next_number
+from gateway.ledger.database import Tx
+from gateway.ledger.sql import change
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def new_job_id(tx: Tx, *, site: str, epoch: int) -> str:
+    """Draw the next job id; epoch and number are in base 36."""
+    return f"{site}-{_base36(epoch)}-{_base36(next_number(tx, 'job'))}"
+
+
+def copy_job(tx: Tx, job_id: str, quantity: int, *, site: str, epoch: int, remake_of: str | None = None) -> str:
+    """Make a waiting job for so many pieces of the same requirement, in the same run at the same machine."""
+    copy = new_job_id(tx, site=site, epoch=epoch)
+    change(
+        tx,
+        "INSERT INTO jobs (job_id, run_id, machine, recipe, recipe_version, parameters, parameters_hash, quantity, "
+        "state, remake_of, promise_at) SELECT :copy, run_id, machine, recipe, recipe_version, parameters, "
+        "parameters_hash, :quantity, :state, COALESCE(:remade, remake_of), promise_at FROM jobs WHERE job_id = :job",
+        copy=copy,
+        quantity=quantity,
+        state=JobState.WAITING,
+        remade=remake_of,
+        job=job_id,
+    )
+    change(
+        tx,
+        "INSERT INTO allocations (job_id, requirement_id, quantity, good) "
+        "SELECT :copy, requirement_id, :quantity, 0 FROM allocations WHERE job_id = :job",
+        copy=copy,
+        quantity=quantity,
+        job=job_id,
+    )
+    return copy
+
+
+def split_waiting(tx: Tx, job_id: str, quantity: int, *, site: str, epoch: int) -> str:
+    """Take so many pieces out of a waiting job, fewer than it has, into a job of their own."""
+    copy = copy_job(tx, job_id, quantity, site=site, epoch=epoch)
+    for table in ("jobs", "allocations"):
+        change(
+            tx,
+            f"UPDATE {table} SET quantity = quantity - :taken WHERE job_id = :job",  # noqa: S608 - a constant
+            taken=quantity,
+            job=job_id,
+        )
+    # Two jobs where one would do: the second is no remake.
+    change(
+        tx,
+        "UPDATE requirements SET remade = remade + 1 WHERE requirement_id IN "
+        "(SELECT requirement_id FROM allocations WHERE job_id = :job)",
+        job=job_id,
+    )
+    return copy
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while True:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+        if number == 0:
+            return digits
