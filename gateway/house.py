@@ -22,7 +22,7 @@ from gateway.clock import SystemClock
 from gateway.domain.intake import Catalogue, DueRule
 from gateway.domain.machines import Level
 from gateway.domain.pricing import FamilyRules, Mode, Release
-from gateway.ledger import exceptions, machines
+from gateway.ledger import exceptions, machines, run_views
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.facts import milliseconds
 from gateway.settings import Settings
@@ -84,6 +84,7 @@ class House:
             machines=places,
             shops=tuple(self._settings.shops),
             stations=self._stations,
+            floor=self._floor(),
             started_at=self._clock.now(),
         )
 
@@ -182,9 +183,9 @@ class House:
             },
         )
         while True:
-            waiting = await self._ledger.write(exceptions.count_open)
+            waiting, to_do = await self._ledger.write(lambda tx: (exceptions.count_open(tx), len(run_views.to_do(tx))))
             links = {name: value["state"] for (kind, name), value in self._board.since(0).items() if kind == "link"}
-            self._board.put(("health", self._gateway_id), {"exceptions_open": waiting, "links": links})
+            self._board.put(("health", self._gateway_id), {"exceptions_open": waiting, "to_do": to_do, "links": links})
             sdnotify.notify_watchdog()
             await self._clock.sleep(min(PULSE_S, sdnotify.watchdog_interval_s() or PULSE_S))
 

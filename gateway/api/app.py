@@ -3,13 +3,15 @@
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gateway import __version__
 from gateway.api.desk import Desk, View
+from gateway.api.person import Asked, HoldAsked, Person, found
+from gateway.api.runs import run_routes
 from gateway.domain.machines import Level
 from gateway.errors import LedgerError, RefusedError
 from gateway.ledger import traces, views
@@ -29,30 +31,20 @@ class Json(Response):
         return orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
 
 
-class _Asked(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class ArmAsked(_Asked):
+class ArmAsked(Asked):
     """The level to put in force."""
 
     level: Literal["read", "load", "start"]
 
 
-class HoldAsked(_Asked):
-    """Why nothing more is sent."""
-
-    reason: Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class ResolveAsked(_Asked):
+class ResolveAsked(Asked):
     """One of the proposed actions, and why."""
 
     action: Name
     note: Annotated[str, Field(max_length=1000)] = ""
 
 
-class ReportAsked(_Asked):
+class ReportAsked(Asked):
     """Pieces made since the last report; scrap needs a reason."""
 
     good: Pieces = 0
@@ -71,17 +63,9 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(_questions(desk), prefix="/api/v1")
     app.include_router(_traces(desk), prefix="/api/v1/trace")
     app.include_router(_acts(desk), prefix="/api/v1")
+    app.include_router(run_routes(desk), prefix="/api/v1/runs")
     app.include_router(_stations(desk), prefix="/api/v1/stations")
     return app
-
-
-def person(request: Request) -> str:
-    """Name who asks: on the control socket the peer's own user, which nobody can pretend."""
-    client = request.client
-    return f"person:{client.host}" if client is not None and client.host else "person:unknown"
-
-
-Person = Annotated[str, Depends(person)]
 
 
 def _health(desk: Desk) -> APIRouter:
@@ -115,7 +99,7 @@ def _questions(desk: Desk) -> APIRouter:
 
     @router.get("/orders/{order_id}")
     async def order(order_id: int) -> View:
-        return _found(await desk.ledger.read(lambda tx: views.show_order(tx, order_id)), f"no order {order_id}")
+        return found(await desk.ledger.read(lambda tx: views.show_order(tx, order_id)), f"no order {order_id}")
 
     @router.get("/jobs")
     async def jobs(
@@ -128,7 +112,7 @@ def _questions(desk: Desk) -> APIRouter:
 
     @router.get("/jobs/{job_id}")
     async def job(job_id: Name) -> View:
-        return _found(await desk.ledger.read(lambda tx: views.show_job(tx, job_id)), f"no job {job_id}")
+        return found(await desk.ledger.read(lambda tx: views.show_job(tx, job_id)), f"no job {job_id}")
 
     @router.get("/machines")
     async def machines() -> View:
@@ -150,11 +134,11 @@ def _traces(desk: Desk) -> APIRouter:
 
     @router.get("/order/{order_id}")
     async def order(order_id: int) -> View:
-        return _found(await desk.ledger.read(lambda tx: traces.trace_order(tx, order_id)), f"no order {order_id}")
+        return found(await desk.ledger.read(lambda tx: traces.trace_order(tx, order_id)), f"no order {order_id}")
 
     @router.get("/lot/{lot}")
     async def lot(lot: Name) -> View:
-        return _found(await desk.ledger.read(lambda tx: traces.trace_lot(tx, lot)), f"no lot {lot}")
+        return found(await desk.ledger.read(lambda tx: traces.trace_lot(tx, lot)), f"no lot {lot}")
 
     return router
 
@@ -203,7 +187,7 @@ def _stations(desk: Desk) -> APIRouter:
     @router.get("/{station}/tickets")
     async def tickets(station: Name) -> View:
         board = desk.board_of(station)
-        return _found(None if board is None else {"items": board}, f"no station {station}")
+        return found(None if board is None else {"items": board}, f"no station {station}")
 
     @router.post("/{station}/tickets/{job_id}/start")
     async def start(station: Name, job_id: Name, who: Person) -> View:
@@ -220,12 +204,6 @@ def _stations(desk: Desk) -> APIRouter:
         return await desk.end_ticket(station, job_id, who=who)
 
     return router
-
-
-def _found(view: View | None, otherwise: str) -> View:
-    if view is None:
-        raise HTTPException(404, otherwise)
-    return view
 
 
 def _problem(status: int, title: str, detail: str, errors: list[View] | None = None) -> Response:

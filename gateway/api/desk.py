@@ -11,10 +11,11 @@ from gateway.api.stations import OVER, Station, Ticket, show_ticket
 from gateway.clock import Clock
 from gateway.domain.machines import Level
 from gateway.errors import LedgerError, RefusedError
-from gateway.ledger import decisions, events, exceptions, machines, outbox, views
+from gateway.ledger import decisions, events, exceptions, machines, outbox, run_views, views
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.times import to_text
 from gateway.stages.board import Board
+from gateway.stages.plan import Floor
 
 View = dict[str, Any]
 
@@ -39,6 +40,7 @@ class Desk:
     shops: tuple[str, ...]
     started_at: datetime
     stations: Mapping[str, Station] = field(default_factory=dict)
+    floor: Floor | None = None
 
     async def status(self) -> View:
         """Give the whole picture on one page."""
@@ -52,6 +54,7 @@ class Desk:
             "now": to_text(self.clock.now()),
             **counts,
             "exceptions_open": await self.ledger.read(exceptions.count_open),
+            "to_do": await self.ledger.read(run_views.to_do),
             "machines": await self.list_machines(),
             "links": self.links(),
         }

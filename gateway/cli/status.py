@@ -9,6 +9,11 @@ from gateway.cli.client import get
 from gateway.cli.options import SocketOption, StateOption
 from gateway.cli.output import Output, OutputOption, pick, show
 
+_TO_DO = {
+    "setup": "set it up for {setup_key}, then `kvot runs setup-done {run_id}`",
+    "approval": "look at its first piece, then `kvot runs approve {run_id}` or `reject {run_id}`",
+}
+
 
 def status(
     socket: SocketOption = None,
@@ -23,6 +28,10 @@ def status(
         answer["machines"] = [
             f"{one['machine']}: {pick(one, 'link.state')}, level {one.get('level')}, {pick(one, 'now.why')}"
             for one in machines
+        ]
+        answer["to_do"] = [
+            f"run {one['run_id']} on {one['machine']}: {_TO_DO[one['waits_for']].format_map(one)}"
+            for one in answer["to_do"]
         ]
         answer["links"] = [f"{name} {link['state']} {link['reason']}".strip() for name, link in answer["links"].items()]
         answer["outbox"] = [

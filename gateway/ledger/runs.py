@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from gateway.domain.states import JobState, RunState
-from gateway.errors import IllegalTransitionError
+from gateway.errors import IllegalTransitionError, RefusedError
 from gateway.ledger import events, facts
-from gateway.ledger.database import Tx
+from gateway.ledger.database import Tx, ring
 from gateway.ledger.sql import change, row, rows
 
 _BEFORE_RUNNING = frozenset({RunState.SETUP, RunState.FIRST_PIECE})
@@ -51,6 +51,40 @@ def tell_run(tx: Tx, run_id: int, what: str, *, who: str, now: datetime, **more:
     events.record(tx, what=f"run.{what}", who=who, subject=f"run:{run_id}", at=now, after=more)
     told = {name: value for name, value in more.items() if name != "reason"}
     facts.post(tx, f"run.{what}", at=now, run_id=run_id, family=run["family"], machine=run["machine"], **told)
+
+
+def hold_run(tx: Tx, run_id: int, *, reason: str, who: str, now: datetime) -> None:
+    """Send nothing more of a run, and release it not, until a person lets it go; what a machine has goes on."""
+    _held(tx, run_id)
+    change(tx, "UPDATE runs SET hold_reason = :reason WHERE run_id = :run", reason=reason, run=run_id)
+    tell_run(tx, run_id, "held", who=who, now=now, reason=reason)
+    _wake(tx, run_id)
+
+
+def let_run_go(tx: Tx, run_id: int, *, who: str, now: datetime) -> bool:
+    """End a hold; say whether there was one."""
+    if _held(tx, run_id) is None:
+        return False
+    change(tx, "UPDATE runs SET hold_reason = NULL WHERE run_id = :run", run=run_id)
+    tell_run(tx, run_id, "let_go", who=who, now=now)
+    _wake(tx, run_id)
+    return True
+
+
+def _held(tx: Tx, run_id: int) -> str | None:
+    run = row(tx, "SELECT state, hold_reason FROM runs WHERE run_id = :run", run=run_id)
+    if run is None:
+        raise RefusedError(f"there is no run {run_id}: `kvot runs list` shows those there are")
+    if run["state"] in {RunState.FINISHED, RunState.CANCELLED}:
+        raise RefusedError(f"run {run_id} is {run['state']}")
+    return None if run["hold_reason"] is None else str(run["hold_reason"])
+
+
+def _wake(tx: Tx, run_id: int) -> None:
+    run = row(tx, "SELECT machine FROM runs WHERE run_id = :run", run=run_id)
+    assert run is not None
+    for bell in ("plan", "price", f"machine:{run['machine']}"):
+        ring(tx, bell)
 
 
 def follow_run(tx: Tx, run_id: int, *, now: datetime) -> None:

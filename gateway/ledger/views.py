@@ -21,7 +21,7 @@ _ORDER = (
 )
 _JOB = (
     "SELECT j.job_id, j.run_id, j.machine, j.recipe, j.recipe_version, j.parameters, j.quantity, j.state, "
-    "j.hold_reason, "
+    "j.hold_reason, j.first_piece, "
     "j.remake_of, j.cleared_at, r.family, s.produced, s.good, s.scrap, s.started_at, s.ended_at, s.confirmed_by "
     "FROM jobs j JOIN runs r USING (run_id) LEFT JOIN results s ON s.result_id = "
     "(SELECT MAX(result_id) FROM results WHERE job_id = j.job_id)"
@@ -78,15 +78,23 @@ def show_order(tx: Tx, order_id: int) -> View | None:
 
 
 def list_jobs(
-    tx: Tx, *, state: str | None = None, machine: str | None = None, after: str = "", limit: int = PAGE
+    tx: Tx,
+    *,
+    state: str | None = None,
+    machine: str | None = None,
+    run: int | None = None,
+    after: str = "",
+    limit: int = PAGE,
 ) -> list[View]:
     """List jobs in the order they were made, with their results."""
     found = rows(
         tx,
         f"{_JOB} WHERE (:state IS NULL OR j.state = :state) AND (:machine IS NULL OR j.machine = :machine) "  # noqa: S608
+        "AND (:run IS NULL OR j.run_id = :run) "
         "AND (:after = '' OR j.rowid > (SELECT rowid FROM jobs WHERE job_id = :after)) ORDER BY j.rowid LIMIT :limit",
         state=state,
         machine=machine,
+        run=run,
         after=after,
         limit=limit,
     )

@@ -98,6 +98,7 @@ class Factory:
     profile: Profile = PROFILE
     configured: Level = Level.START
     attendance: Attendance | None = None
+    floor: Floor = FLOOR
     catalogue: Catalogue = field(
         default_factory=lambda: Catalogue(range=RANGE, recipe=lambda _machine, _recipe: RECIPE)
     )
@@ -120,8 +121,9 @@ class Factory:
             profile=self.profile,
             profile_hash="p1",
             configured=self.configured,
-            pieces_per_cycle={"pla-white": 1},
             attendance=self.attendance,
+            pieces_per_cycle={name: family.pieces_per_cycle for name, family in self.floor.families.items()},
+            families={name: family for name, family in self.floor.families.items() if family.setup is not None},
         )
 
     async def pull(self) -> None:
@@ -151,7 +153,7 @@ class Factory:
         more: dict[str, Any] = {"ledger": self.ledger, "board": self.board, "clock": self.clock, "log": LOG}
         bodies: dict[str, Callable[[], Any]] = {
             "intake": lambda: intake(self.source, self.shop, **more),
-            "plan": lambda: planning_stage(self.ledger, FLOOR, clock=self.clock, log=LOG),
+            "plan": lambda: planning_stage(self.ledger, self.floor, clock=self.clock, log=LOG),
             "tend": lambda: tend(self.machine, self.press, **more),
             "report": lambda: report(SHOP, self.shop, **more),
         }

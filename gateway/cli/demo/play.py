@@ -147,7 +147,9 @@ class Play:
             exceptions=status["exceptions_open"],
             job_ids=frozenset((job["machine"], job["job_id"]) for job in jobs),
             facts=status["posted"].get("mqtt", 0),
-            runs=sum(status["runs"].get(state, 0) for state in ("finished", "running", "releasing")),
+            runs=sum(
+                status["runs"].get(state, 0) for state in ("finished", "running", "first_piece", "setup", "releasing")
+            ),
             promises=(status["promises"]["made"], status["promises"]["kept"]),
         )
 
