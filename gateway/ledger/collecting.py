@@ -133,6 +133,7 @@ def release(tx: Tx, decided: Releasing, *, now: datetime, who: str = "kvot") -> 
         family=run["family"],
         machine=decided.machine,
         now=now,
+        who=who,
     )
     for member in decided.starting:
         change(tx, "UPDATE jobs SET machine = :machine WHERE job_id = :job", machine=decided.machine, job=member.job_id)

@@ -60,8 +60,8 @@ def _release(tx: Tx, floor: Floor, run_id: int, act: Act, *, keep: int | None) -
         later = cut.member.quantity - cut.quantity
         rest = split_waiting(tx, cut.member.job_id, later, site=act.site, epoch=act.epoch)
         decided = divided(decided, cut, rest=rest)
-    what = "released" if keep is None else "split"
-    tell_run(tx, run_id, what, who=act.who, now=act.now, kept=sum(one.quantity for one in decided.starting))
+    if keep is not None:
+        tell_run(tx, run_id, "split", who=act.who, now=act.now, kept=sum(one.quantity for one in decided.starting))
     return setups.release(tx, decided, floor.families, site=act.site, epoch=act.epoch, now=act.now, who=act.who)
 
 

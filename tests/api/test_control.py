@@ -40,7 +40,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def _serving(factory: Factory, path: Path) -> AsyncIterator[None]:
+async def serving(factory: Factory, path: Path) -> AsyncIterator[None]:
     desk = Desk(
         ledger=factory.ledger,
         board=factory.board,
@@ -48,6 +48,7 @@ async def _serving(factory: Factory, path: Path) -> AsyncIterator[None]:
         machines={PRESS: Place(endpoint="opc.tcp://127.0.0.1:1", profile="test-press", configured=Level.START)},
         shops=(SHOP,),
         started_at=factory.clock.now(),
+        floor=factory.floor,
     )
     with control_socket(path) as bound:
         async with asyncio.TaskGroup() as group:
@@ -61,7 +62,7 @@ async def _serving(factory: Factory, path: Path) -> AsyncIterator[None]:
 @pytest_asyncio.fixture
 async def caller(state_dir: Path) -> AsyncIterator[Caller]:
     path = state_dir / "kvot.sock"
-    async with a_factory(state_dir) as factory, _serving(factory, path):
+    async with a_factory(state_dir) as factory, serving(factory, path):
         yield Caller(path, factory)
 
 
@@ -154,7 +155,7 @@ async def test_anyone_may_take_a_machine_back_at_any_time(caller: Caller) -> Non
 
 
 async def test_a_level_above_the_configured_one_is_refused(state_dir: Path) -> None:
-    async with a_factory(state_dir) as factory, _serving(factory, state_dir / "kvot.sock"):
+    async with a_factory(state_dir) as factory, serving(factory, state_dir / "kvot.sock"):
         caller = Caller(state_dir / "kvot.sock", factory)
         with pytest.raises(AskError, match="no machine is called 'press-9'"):
             await caller.post("/api/v1/machines/press-9/arm", level="start")

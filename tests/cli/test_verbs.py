@@ -32,7 +32,9 @@ class Kvot:
         return result.stdout if exits_with == exits.OK else result.stderr
 
 
-@pytest.mark.parametrize("verb", ["status", "orders list", "jobs list", "machines list", "exceptions list"])
+@pytest.mark.parametrize(
+    "verb", ["status", "orders list", "jobs list", "machines list", "exceptions list", "runs list"]
+)
 async def test_every_question_is_answered_as_json_on_stdout(caller: Caller, verb: str) -> None:
     answer = json.loads(await Kvot(caller.path)(*verb.split(), "--output", "json"))
     assert isinstance(answer, list | dict)

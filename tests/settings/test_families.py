@@ -212,7 +212,7 @@ def test_a_shop_in_another_currency_is_told_that_it_gets_no_prices(tmp_path: Pat
 @pytest.mark.parametrize(
     ("extra", "path"),
     [
-        ("setup: {cost: 1, hours: 1, first_piece: true}", "setup.first_piece"),
+        ("express: {}", "express"),
         ("needs: {material: {BLANK-12: 1}}", "needs"),
     ],
 )

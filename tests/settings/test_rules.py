@@ -128,7 +128,7 @@ def test_the_calendar_is_the_familys_else_the_machines_else_the_sites(tmp_path: 
 def test_a_family_carries_what_planning_and_tending_need(tmp_path: Path) -> None:
     families = good(tmp_path, FULL).range().families
     white, black = families["cure-white"], families["cure-black"]
-    assert white.setup == Setup(first_piece=False, tool_code="7")
+    assert white.setup == Setup(first_piece=False, tool_code="7", confirm=True)
     assert white.changeover == Changeover(default_s=1800, from_s={"cure-black": 5400})
     assert [white.changeover.seconds(before) for before in (None, "cure-black", "pla-white")] == [1800, 5400, 1800]
     assert black.needs == Needs(material={"BLANK-12": 1}, tools=("RACK-1",))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from drivers.profile import Recipe
 from gateway.domain.products import Setup
 from gateway.errors import RefusedError
 from gateway.ledger.runs import hold_run, let_run_go
@@ -110,7 +111,10 @@ async def test_a_rejected_first_piece_is_scrap_by_a_correction_and_another_is_ma
     results = await factory.ledger.read(
         lambda tx: rows(tx, "SELECT good, scrap, reason, confirmed_by FROM results WHERE job_id = :job", job=first)
     )
-    assert [tuple(result.values()) for result in results] == [(1, 0, None, None), (0, 1, "short shot", WHO)]
+    assert [(result["good"], result["scrap"], result["reason"], result["confirmed_by"]) for result in results] == [
+        (1, 0, None, None),
+        (0, 1, "short shot", WHO),
+    ]
     assert len(factory.press.starts) == len(set(factory.press.starts)) == 3
     assert (await run_of(factory))["good"] == 5
     assert len(await factory.ledger.read(lambda tx: rows(tx, "SELECT run_id FROM runs"))) == 1
@@ -150,7 +154,7 @@ async def test_a_setup_that_stands_is_passed_over_and_so_is_its_approved_first_p
 
 
 async def test_another_version_of_the_recipe_needs_another_first_piece(factory: Factory) -> None:
-    def changed(_machine: str, _recipe: str) -> object:
+    def changed(_machine: str, _recipe: str) -> Recipe:
         return recipe
 
     factory.shop.place(an_order("1001"))
