@@ -68,6 +68,14 @@ def person(context: typer.Context) -> None:
     _end(main, context.args)
 
 
+@app.command(context_settings=_PASS_ON)
+def operator(context: typer.Context) -> None:
+    """Simulate who sets machines up and looks at first pieces; its own options: `kvot simulate operator -- --help`."""
+    from simulators.operator.__main__ import main  # noqa: PLC0415 - `--help` must not pay for it
+
+    _end(main, context.args)
+
+
 def _end(main: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> None:
     raise typer.Exit(main(arguments))
 

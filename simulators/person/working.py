@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Sequence
 from random import Random
 
+from simulators.control import AwayError, TurnedDownError
 from simulators.journal import Event, Journal, read
-from simulators.person.asking import ALLOWED, RUNNING, AwayError, Desk, Ticket, TurnedDownError
+from simulators.person.asking import ALLOWED, RUNNING, Desk, Ticket
 from simulators.person.settings import PersonSimulation
 from simulators.tally import Tally
 

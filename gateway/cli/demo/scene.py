@@ -158,8 +158,8 @@ async def scene(wishes: Wishes) -> AsyncIterator[Scene]:
         stack.push_async_callback(gateway.stop)
         others = list(children.values())
         if wishes.whole:
-            person = _child("person", _person(wishes), wishes)
-            others.append(await stack.enter_async_context(running(person)))
+            for name, argv in {"person": _person(wishes), "operator": _operator(wishes)}.items():
+                others.append(await stack.enter_async_context(running(_child(name, argv, wishes))))
         yield Scene(
             wishes,
             broker=broker,
@@ -196,6 +196,11 @@ def _person(wishes: Wishes) -> list[str]:
     """Give the command of the person at the station, who acts over the control socket like anyone."""
     journal = ("--station", STATION, "--journal", str(wishes.journal(STATION)), "--socket", str(wishes.socket))
     return _simulate("person", wishes, *journal, "--seed", str(wishes.seed))
+
+
+def _operator(wishes: Wishes) -> list[str]:
+    """Give the command of who sets the machines up and looks at first pieces."""
+    return _simulate("operator", wishes, "--socket", str(wishes.socket), "--seed", str(wishes.seed))
 
 
 def _named(machine: str, wishes: Wishes) -> tuple[str, ...]:

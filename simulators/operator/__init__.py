@@ -1,0 +1,1 @@
+"""An operator who does not exist: walks from machine to machine, sets up, and looks at first pieces."""
