@@ -15,6 +15,7 @@ from gateway.errors import RefusedError
 from gateway.ledger import first_pieces, jobs, machines, setups
 from gateway.ledger.collecting import owed
 from gateway.ledger.lines import close_line
+from gateway.ledger.runs import hold_run
 from gateway.ledger.sql import change, rows
 from gateway.stages.plan import Floor, plan_once
 from tests.ledger.work import FAMILIES, NOW, conclude, intend, one, settle, state_of, take
@@ -186,6 +187,22 @@ def test_a_first_piece_is_no_remake(tx: Connection) -> None:
     _make(tx, rest, good=1)
     (need,) = owed(tx)
     assert (need.quantity, need.remakes) == (1, 1)
+
+
+def test_a_held_run_lets_another_one_go_that_needs_no_setup(tx: Connection) -> None:
+    plain = {"white": replace(ASKING["white"], setup=None)}
+    take(tx, a_line("1"), number="1001")
+    (first,) = _release(tx, plain, confirmed=False)
+    take(tx, a_line("2"), number="1002", now=NOW + timedelta(hours=1))
+    _release(tx, plain, confirmed=False)
+    assert _next(tx) == first
+    hold_run(tx, 1, reason="colour", who=WHO, now=NOW)
+    second = _next(tx)
+    assert second not in {None, first}
+    hold_run(tx, 2, reason="colour", who=WHO, now=NOW)
+    work = machines.standing(tx, "press-1", configured=Level.START, silent_s=0.0, by_hand=True).work
+    assert work is not None
+    assert work.held == "run 1: colour"
 
 
 def test_approvals_end_with_the_setup_they_were_given_under(tx: Connection) -> None:
