@@ -1,11 +1,12 @@
 """First pieces: one machine cycle is made before the rest of a run, and counts once a named person approves it."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import orjson
 from sqlalchemy import RowMapping
 
-from gateway.domain.runs import Member, Releasing
+from gateway.domain.runs import Releasing
 from gateway.domain.states import JobState, RunState
 from gateway.errors import RefusedError
 from gateway.ledger.collecting import owed
@@ -25,14 +26,11 @@ def cut_first_piece(tx: Tx, decided: Releasing, *, cycle: int, site: str, epoch:
         return decided
     piece = split_waiting(tx, first.job_id, cycle, site=site, epoch=epoch)
     _appoint(tx, piece)
-    parts = (_part(first, piece, cycle), _part(first, first.job_id, first.quantity - cycle))
-    return Releasing(
-        run_id=decided.run_id,
-        machine=decided.machine,
-        reason=decided.reason,
-        starting=(*parts, *decided.starting[1:]),
-        waiting=decided.waiting,
+    parts = (
+        replace(first, job_id=piece, quantity=cycle),
+        replace(first, quantity=first.quantity - cycle),
     )
+    return replace(decided, starting=(*parts, *decided.starting[1:]))
 
 
 def approve(tx: Tx, run_id: int, *, who: str, now: datetime) -> None:
@@ -213,15 +211,3 @@ def _tell(tx: Tx, job_id: str, machine: str, *, now: datetime) -> None:
     tell_orders(tx, job_id, now=now)
     ring(tx, "plan")
     ring(tx, f"machine:{machine}")
-
-
-def _part(member: Member, job_id: str, quantity: int) -> Member:
-    return Member(
-        job_id=job_id,
-        order_id=member.order_id,
-        quantity=quantity,
-        places=member.places,
-        ready=member.ready,
-        promise_at=member.promise_at,
-        placed_at=member.placed_at,
-    )
