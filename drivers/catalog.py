@@ -11,6 +11,7 @@ from drivers.link import Links
 from drivers.modbus.address import parse_address
 from drivers.modbus.places import mailbox_faults as modbus_mailbox_faults
 from drivers.modbus.places import plain_faults as modbus_plain_faults
+from drivers.modbus.tags import tag_faults
 from drivers.opcua.places import mailbox_faults as opcua_mailbox_faults
 from drivers.opcua.places import plain_faults as opcua_plain_faults
 from drivers.profile import Profile
@@ -139,8 +140,8 @@ DRIVERS: Mapping[tuple[str, str], Opener] = {
 }
 _ADDRESSES: Final[Mapping[str, Callable[[str], object]]] = {"opcua": _check_opcua_address, "modbus": parse_address}
 _PROFILES: Final[Mapping[tuple[str, str], Callable[[Profile], tuple[str, ...]]]] = {
-    ("modbus", "mailbox"): modbus_mailbox_faults,
+    ("modbus", "mailbox"): lambda profile: (*modbus_mailbox_faults(profile), *tag_faults(profile)),
     ("opcua", "mailbox"): opcua_mailbox_faults,
-    ("modbus", "plain"): modbus_plain_faults,
+    ("modbus", "plain"): lambda profile: (*modbus_plain_faults(profile), *tag_faults(profile)),
     ("opcua", "plain"): opcua_plain_faults,
 }

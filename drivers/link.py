@@ -14,7 +14,11 @@ _TURN_S = 30.0  # longest wait for one's turn
 
 
 class UnitError(DriverError):
-    """A unit answered that it cannot, or a gateway that the unit does not answer; the wire itself is sound."""
+    """A unit answered that it cannot, or a gateway that the unit does not answer (`silent`); the wire is sound."""
+
+    def __init__(self, text: str, *, silent: bool = False) -> None:
+        super().__init__(text)
+        self.silent = silent
 
 
 class Wire(Protocol):
@@ -87,12 +91,17 @@ class Link(Generic[WireT]):
             started_s = self._monotonic()
             try:
                 result = await self._alone(wire, call, timeout_s)
-            except DriverError:
-                self._rest(unit, self._monotonic() - started_s)
+            except DriverError as error:
+                if isinstance(error, UnitError) and not error.silent:
+                    self._resting.pop(unit, None)  # a no is an answer too
+                else:
+                    self._rest(unit, self._monotonic() - started_s)
                 raise
             self._resting.pop(unit, None)
             return result
         finally:
+            if not self._users:
+                await self._drop()  # they left while the wire was opened
             self._turn.release()
 
     async def _wait_for_turn(self) -> None:
@@ -104,6 +113,8 @@ class Link(Generic[WireT]):
 
     def _check(self, unit: int, deadline_s: float | None) -> None:
         now_s = self._monotonic()
+        if unit not in self._users:
+            raise DriverError(f"{self.name}: unit {unit} is no longer used")
         if deadline_s is not None and now_s >= deadline_s:
             raise DriverError("not sent: the command's deadline has passed")
         rest = self._resting.get(unit)

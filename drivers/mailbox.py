@@ -14,6 +14,7 @@ from drivers.profile import Profile, WordOrder
 
 STATUS_WORDS = 64
 COMMAND_WORDS = 59
+SNAP_A, SNAP_B = 9, 63  # offsets in S; equal in a block that was not being written
 GW_HEARTBEAT = 0  # offsets in C
 CMD = 1
 PAYLOAD_AT = 1
@@ -116,8 +117,8 @@ def decode_status(words: Sequence[int], order: WordOrder) -> Status:
     if len(words) != STATUS_WORDS:
         raise MailboxError(f"{len(words)} words where the status block has {STATUS_WORDS}")
     _check_map(words, order)
-    if words[9] != words[63]:
-        raise TornError(f"the block was being written (SNAP_A {words[9]}, SNAP_B {words[63]})")
+    if words[SNAP_A] != words[SNAP_B]:
+        raise TornError(f"the block was being written (SNAP_A {words[SNAP_A]}, SNAP_B {words[SNAP_B]})")
 
     def u32(at: int) -> int:
         return _u32(words, at, order)

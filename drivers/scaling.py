@@ -66,7 +66,7 @@ class Layout:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.scale) and math.isfinite(self.offset)) or self.scale == 0:
             raise ValueError("scale and offset are finite numbers, and scale is not 0")
-        if self._scaled and (self.kind in {Kind.BOOL, Kind.STRING} or self.bit is not None):
+        if self.scaled and (self.kind in {Kind.BOOL, Kind.STRING} or self.bit is not None):
             raise ValueError(f"a {self.kind} or a bit field is not scaled")
         if not 1 <= self.length <= _WORDS_MAX:
             raise ValueError(f"a text has 1 to {_WORDS_MAX} registers")
@@ -84,6 +84,22 @@ class Layout:
             return self.length
         return 1 if self.kind is Kind.BOOL else struct.calcsize(_FORMATS[self.kind]) // 2
 
+    @property
+    def format(self) -> str:
+        """Give how `struct` unpacks the raw value from the bytes at `places`, big-endian and without padding."""
+        if self.kind is Kind.STRING:
+            return f"{2 * self.length}s"
+        return "H" if self.kind is Kind.BOOL else _FORMATS[self.kind][1:]
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Give where the value's bytes stand among those on the wire, the most significant first."""
+        words = range(self.words)
+        if self.order in _LOW_FIRST and self.kind is not Kind.STRING:
+            words = words[::-1]
+        first, second = (1, 0) if self.order in _SWAPPED else (0, 1)
+        return tuple(place for word in words for place in (2 * word + first, 2 * word + second))
+
     def decode(self, words: Sequence[int]) -> Scalar | None:
         """Give the value of exactly `self.words` registers; None where they hold none.
 
@@ -93,14 +109,18 @@ class Layout:
         if len(words) != self.words or not all(0 <= word <= _WORD_MAX for word in words):
             return None
         octets = self._arranged(b"".join(word.to_bytes(2, "big") for word in words))
-        if self.kind is Kind.STRING:
-            return self._text(octets)
+        raw: int | float | bytes = struct.unpack(f">{self.format}", octets)[0]
+        return self.meaning(raw)
+
+    def meaning(self, raw: float | bytes) -> Scalar | None:
+        """Give the value of what `format` unpacked; None where it is none."""
+        if isinstance(raw, bytes):
+            return self._text(raw)
         if self.kind is Kind.BOOL:
-            return bool(words[0]) if self.bit is None else bool(int.from_bytes(octets, "big") >> self.bit & 1)
-        raw: int | float = struct.unpack(_FORMATS[self.kind], octets)[0]
-        if self.bit is not None and isinstance(raw, int):
-            return raw >> self.bit & (1 << self.bits) - 1
-        value = raw * self.scale + self.offset if self._scaled else raw
+            return bool(raw) if self.bit is None else bool(int(raw) >> self.bit & 1)
+        if self.bit is not None:
+            return int(raw) >> self.bit & (1 << self.bits) - 1
+        value = raw * self.scale + self.offset if self.scaled else raw
         return value if math.isfinite(value) else None
 
     def encode(self, value: Scalar) -> tuple[int, ...]:
@@ -113,7 +133,8 @@ class Layout:
         return tuple(int.from_bytes(octets[place : place + 2], "big") for place in range(0, len(octets), 2))
 
     @property
-    def _scaled(self) -> bool:
+    def scaled(self) -> bool:
+        """Say whether the value is another number than the raw one."""
         return self.scale != 1 or self.offset != 0
 
     def _octets(self, value: Scalar) -> bytes:
@@ -133,9 +154,9 @@ class Layout:
 
     def _number(self, value: float) -> bytes:
         try:
-            raw = (value - self.offset) / self.scale if self._scaled else value
+            raw = (value - self.offset) / self.scale if self.scaled else value
             if self.kind not in _FLOATS:
-                if not self._scaled and raw != int(raw):
+                if not self.scaled and raw != int(raw):
                     raise ValueError(f"{value!r} is no whole number")
                 raw = round(raw)
             return struct.pack(_FORMATS[self.kind], raw)
@@ -144,11 +165,7 @@ class Layout:
 
     def _arranged(self, octets: bytes) -> bytes:
         """Bring wire order into reading order, or back: each of the four orders is its own inverse."""
-        if self.order in _SWAPPED:
-            octets = b"".join(octets[place : place + 2][::-1] for place in range(0, len(octets), 2))
-        if self.order in _LOW_FIRST and self.kind is not Kind.STRING:
-            octets = b"".join(octets[place : place + 2] for place in range(len(octets) - 2, -1, -2))
-        return octets
+        return bytes(map(octets.__getitem__, self.places))
 
     def _text(self, octets: bytes) -> str | None:
         try:

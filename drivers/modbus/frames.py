@@ -35,6 +35,7 @@ EXCEPTIONS: Mapping[int, str] = MappingProxyType(
         11: "the unit does not answer the gateway",
     }
 )
+NO_UNIT = frozenset({10, 11})  # what a gateway answers in the place of a unit
 
 
 class Reply(Enum):

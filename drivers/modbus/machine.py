@@ -1,10 +1,13 @@
 """What all machines behind Modbus have in common: a unit on a link that others may share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drivers.base import MonotonicClock
-from drivers.link import Link, Links
+from drivers.link import Line, Link, Links
 from drivers.modbus.address import Bus
+from drivers.modbus.polling import Poller
+from drivers.modbus.tags import TagRead
 from drivers.modbus.wire import ModbusWire, open_wire
 from drivers.profile import Profile
 
@@ -33,6 +36,10 @@ class ModbusMachine:
     def request_s(self) -> float:
         """Give how long one request may take."""
         return min(self.profile.timeout_s, _REQUEST_MAX_S)
+
+    def poller(self, line: Line[ModbusWire], reads: Sequence[TagRead]) -> Poller:
+        """Give what reads the tags of one session over its line."""
+        return Poller(line, unit=self.unit, reads=reads, timeout_s=self.request_s, monotonic=self.monotonic)
 
 
 def link_to(bus: Bus, *, links: Links, monotonic: MonotonicClock) -> Link[ModbusWire]:

@@ -90,13 +90,16 @@ def word_spot(text: str, words: int) -> Spot:
     return spot
 
 
-def spans_of(spots: Iterable[tuple[Spot, int]]) -> tuple[Span, ...]:
-    """Give the fewest reads that touch nothing but these; each spot comes with its number of addresses."""
+def spans_of(spots: Iterable[tuple[Spot, int]], *, gap: int = 0) -> tuple[Span, ...]:
+    """Give the fewest reads of these, none parted; each spot comes with its number of addresses.
+
+    A read touches at most `gap` addresses in a row that nobody asked for.
+    """
     spans: list[Span] = []
     for spot, count in sorted(((spot, count) for spot, count in spots), key=lambda it: (it[0].area, it[0].number)):
         last = spans[-1] if spans else None
         end = spot.number + count
-        if last is not None and last.area is spot.area and spot.number <= last.first + last.count:
+        if last is not None and last.area is spot.area and spot.number <= last.first + last.count + gap:
             reach = max(last.count, end - last.first)
             if reach <= spot.area.read_max:
                 spans[-1] = Span(area=last.area, first=last.first, count=reach)

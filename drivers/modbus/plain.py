@@ -7,13 +7,15 @@ from functools import partial
 from importlib.util import find_spec
 
 from drivers import plain
-from drivers.base import MonotonicClock, Scalar, Session
+from drivers.base import Identity, MonotonicClock, Scalar, Session
 from drivers.link import Line, Links
 from drivers.modbus.address import Transport, parse_address
 from drivers.modbus.machine import NOT_TAKEN, ModbusMachine, link_to
 from drivers.modbus.places import Area, Span, Spot, bit_spot, plain_faults, spans_of, word_spot
+from drivers.modbus.polling import Poller
+from drivers.modbus.tags import reads_of, tag_faults
 from drivers.modbus.wire import ExceptionReplyError, ModbusWire
-from drivers.plain_session import PlainSession, RefusedWriteError, Terms, plain_identity
+from drivers.plain_session import PlainSession, Points, RefusedWriteError, Terms, plain_identity
 from drivers.profile import Memory, Place, PlainMap, Profile
 from drivers.scaling import Layout
 
@@ -41,7 +43,12 @@ class ModbusPlainDriver(ModbusMachine):
                 persistent=self.profile.memory is Memory.PERSISTENT,
                 monotonic=self.monotonic,
             )
-            session = PlainSession(points, terms=terms, identity=plain_identity(self.address, self.spec))
+            session = _PolledSession(
+                points,
+                terms=terms,
+                identity=plain_identity(self.address, self.spec),
+                poller=self.poller(line, reads_of(self.profile.tags)),
+            )
             await session.open()
             yield session
 
@@ -51,11 +58,19 @@ def plain_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, links
     bus, unit = parse_address(url)
     if bus.transport is Transport.SERIAL and find_spec("serial") is None:
         raise ValueError(f"{url!r}: a serial line needs the package pyserial, which is not installed")
-    faults = plain_faults(profile)
+    faults = (*plain_faults(profile), *tag_faults(profile))
     if profile.plain is None or faults:
         raise ValueError(f"profile {profile.name}: {'; '.join(faults)}")
     link = link_to(bus, links=links, monotonic=monotonic)
     return ModbusPlainDriver(link=link, bus=bus, unit=unit, spec=profile.plain, profile=profile, monotonic=monotonic)
+
+
+class _PolledSession(PlainSession):
+    """The session of a plain machine whose tags are polled."""
+
+    def __init__(self, points: Points, *, terms: Terms, identity: Identity, poller: Poller) -> None:
+        super().__init__(points, terms=terms, identity=identity)
+        self.poll, self.take, self.listen = poller.poll, poller.take, poller.listen  # the port's Polled
 
 
 class _Registers:
@@ -118,15 +133,7 @@ class _Registers:
         return cells
 
     async def _read(self, span: Span, wire: ModbusWire) -> Sequence[int]:
-        match span.area:
-            case Area.COIL:
-                return await wire.read_coils(self._unit, span.first, span.count)
-            case Area.DISCRETE:
-                return await wire.read_discrete(self._unit, span.first, span.count)
-            case Area.HOLDING:
-                return await wire.read(self._unit, span.first, span.count)
-            case Area.INPUT:
-                return await wire.read_input(self._unit, span.first, span.count)
+        return await wire.read_span(self._unit, span)
 
 
 @contextmanager

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from drivers import mailbox
-from drivers.base import DriverError, MonotonicClock, Session
-from drivers.handshake import MailboxSession, RefusedWriteError, Terms, check_pace, mailbox_identity
+from drivers.base import DriverError, Identity, MonotonicClock, Session
+from drivers.handshake import Blocks, MailboxSession, RefusedWriteError, Terms, check_pace, mailbox_identity
 from drivers.link import Line, Links
 from drivers.mailbox import PermitBits
 from drivers.modbus.address import Transport, parse_address
 from drivers.modbus.machine import NOT_TAKEN, ModbusMachine, link_to
 from drivers.modbus.places import mailbox_faults
+from drivers.modbus.polling import Poller
+from drivers.modbus.tags import Fence, reads_of, tag_faults
 from drivers.modbus.wire import ExceptionReplyError, ModbusWire
 from drivers.profile import MailboxMap, Profile
 
@@ -35,7 +37,8 @@ class ModbusMailboxDriver(ModbusMachine):
             blocks = _Registers(line, unit=self.unit, spec=self.spec, timeout_s=self.request_s)
             terms = Terms(spec=self.spec, bits=self.bits, answer_s=self.profile.timeout_s, monotonic=self.monotonic)
             identity = mailbox_identity(self.address)
-            session = MailboxSession(blocks, terms=terms, identity=identity)
+            poller = self.poller(line, reads_of(self.profile.tags, _fence(self.spec)))
+            session = _PolledSession(blocks, terms=terms, identity=identity, poller=poller)
             await session.open()
             yield session
 
@@ -45,7 +48,7 @@ def mailbox_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, lin
     bus, unit = parse_address(url)
     if bus.transport is Transport.SERIAL and find_spec("serial") is None:
         raise ValueError(f"{url!r}: a serial line needs the package pyserial, which is not installed")
-    faults = mailbox_faults(profile)
+    faults = (*mailbox_faults(profile), *tag_faults(profile))
     if profile.mailbox is None or faults:
         raise ValueError(f"profile {profile.name}: {'; '.join(faults)}")
     check_pace(profile)
@@ -59,6 +62,19 @@ def mailbox_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, lin
         profile=profile,
         monotonic=monotonic,
     )
+
+
+class _PolledSession(MailboxSession):
+    """The session of a machine behind the mailbox whose tags are polled."""
+
+    def __init__(self, blocks: Blocks, *, terms: Terms, identity: Identity, poller: Poller) -> None:
+        super().__init__(blocks, terms=terms, identity=identity)
+        self.poll, self.take, self.listen = poller.poll, poller.take, poller.listen  # the port's Polled
+
+
+def _fence(spec: MailboxMap) -> Fence:
+    """Give the status block, which the PLC may be writing while it is read."""
+    return Fence(first=spec.status_base, count=mailbox.STATUS_WORDS, before=mailbox.SNAP_A, after=mailbox.SNAP_B)
 
 
 class _Registers:

@@ -16,6 +16,7 @@ from drivers.base import DriverError
 from drivers.link import UnitError
 from drivers.modbus.address import Bus, Transport
 from drivers.modbus.frames import (
+    NO_UNIT,
     READ_DISCRETE,
     READ_INPUT,
     Expected,
@@ -24,6 +25,7 @@ from drivers.modbus.frames import (
     judge_rtu,
     judge_tcp,
 )
+from drivers.modbus.places import Area, Span
 
 _DISCARD = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds
 _CHARACTER_BITS = 11
@@ -40,7 +42,7 @@ class ExceptionReplyError(UnitError):
     """The unit, or the gateway before it, answered with an exception code."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(exception_text(code))
+        super().__init__(exception_text(code), silent=code in NO_UNIT)
         self.code = code
 
 
@@ -102,6 +104,18 @@ class ModbusWire:
             lambda: self._client.read_discrete_inputs(address, count=count, device_id=unit),
         )
         return tuple(reply.bits[:count])
+
+    async def read_span(self, unit: int, span: Span) -> Sequence[int]:
+        """Read all addresses of a span in one request."""
+        match span.area:
+            case Area.COIL:
+                return await self.read_coils(unit, span.first, span.count)
+            case Area.DISCRETE:
+                return await self.read_discrete(unit, span.first, span.count)
+            case Area.HOLDING:
+                return await self.read(unit, span.first, span.count)
+            case Area.INPUT:
+                return await self.read_input(unit, span.first, span.count)
 
     async def write_coil(self, unit: int, address: int, *, on: bool) -> None:
         """Write one coil (function 5)."""

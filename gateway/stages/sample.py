@@ -1,6 +1,7 @@
 """Machine -> spool: the blocks of each machine's session, screened, numbered and kept."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NoReturn
@@ -41,6 +42,7 @@ class Sampling:
         self._to_business_ms = to_business_ms
         self._screen = Screen(tags)
         self._sampler: Sampler | None = None
+        self.skipped = 0  # polls that were not made because those before them took too long
         self._bell = asyncio.Event()
 
     def watching(self, driver: Driver) -> Driver:
@@ -52,7 +54,8 @@ class Sampling:
         if not isinstance(session, Sampler):
             yield
             return
-        session.listen(self._bell.set)
+        # Values that are asked for are taken as they come: what has no time of its own gets that of its arrival.
+        session.listen(self._take if isinstance(session, Polled) else self._bell.set)
         self._sampler = session
         self._bell.set()
         try:
@@ -66,18 +69,28 @@ class Sampling:
 
     async def run(self) -> NoReturn:
         """Take blocks as they come, and ask for them where the machine does not tell."""
-        due_s = self._clock.monotonic()
         while True:
-            sampler = self._sampler
-            if isinstance(sampler, Polled):
-                await self._poll(sampler)
-                # Absolute deadlines: a slow answer does not shift the polls after it.
-                due_s = max(due_s + self._sample_s, self._clock.monotonic())
-                await self._clock.sleep(due_s - self._clock.monotonic())
-            else:
-                await self._rung()
-            if self._sampler is not None:
-                self._store(self._sampler.take())
+            if isinstance(self._sampler, Polled):
+                await self._poll_for_ever(self._sampler)
+            await self._rung()
+            self._take()
+
+    def _take(self) -> None:
+        if self._sampler is not None:
+            self._store(self._sampler.take())
+
+    async def _poll_for_ever(self, sampler: Polled) -> None:
+        """Poll on absolute deadlines as long as the session lasts; what comes too late is skipped, not made up for."""
+        due_s, before = self._clock.monotonic(), self.skipped
+        while self._sampler is sampler:
+            await self._poll(sampler)
+            due_s, skipped = next_poll(due_s, self._sample_s, self._clock.monotonic())
+            if skipped and self.skipped == before:
+                self._log.warning("tags are read more slowly than they should be", sample_s=self._sample_s)
+            self.skipped += skipped
+            await self._clock.sleep(max(0.0, due_s - self._clock.monotonic()))
+        if self.skipped > before:
+            self._log.info("polls of tags were skipped because those before took too long", count=self.skipped - before)
 
     async def _poll(self, sampler: Polled) -> None:
         try:
@@ -114,6 +127,12 @@ class Sampling:
                 count=message.count,
                 body=message.body,
             )
+
+
+def next_poll(due_s: float, period_s: float, now_s: float) -> tuple[float, int]:
+    """Give when the poll after that of `due_s` is due, and how many are skipped because their time has passed."""
+    skipped = max(0, math.ceil((now_s - due_s) / period_s) - 1)
+    return due_s + (skipped + 1) * period_s, skipped
 
 
 class _Watched:

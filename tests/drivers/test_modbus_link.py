@@ -127,7 +127,7 @@ async def test_a_dead_unit_rests_longer_each_time_and_the_others_are_served_mean
     async def cost(_wire: FakeWire) -> None:
         tries.append(bench.clock.now_s)
         bench.clock.now_s += 1.0
-        raise UnitError("no answer")
+        raise UnitError("no answer", silent=True)
 
     served = 0
     async with bench.link.use(1) as dead, bench.link.use(2) as other:
@@ -139,6 +139,45 @@ async def test_a_dead_unit_rests_longer_each_time_and_the_others_are_served_mean
     gaps = [after - before - 1.0 for before, after in pairwise(tries)]
     assert gaps == [4, 8, 16, REST_MAX_S, REST_MAX_S, REST_MAX_S]
     assert served > 100
+
+
+async def test_a_unit_that_answers_no_does_not_rest() -> None:
+    bench = Bench()
+
+    async def refuse(_wire: FakeWire) -> None:
+        bench.clock.now_s += 1.0
+        raise UnitError("exception 2")
+
+    async with bench.link.use(1) as one, bench.link.use(2):
+        with pytest.raises(UnitError):
+            await one.exchange(refuse, timeout_s=1)
+        assert await one.exchange(saying("x"), timeout_s=1) == "x"
+
+
+async def test_who_has_left_sends_nothing_more_and_leaves_no_wire_open() -> None:
+    bench = Bench()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> FakeWire:
+        begun.set()
+        await go_on.wait()
+        return await bench._open()
+
+    bench.link = Link("bus", open_wire=slowly, open_s=1, monotonic=bench.clock)
+    async with asyncio.TaskGroup() as group:
+        async with bench.link.use(1) as one:
+            late = group.create_task(_fault(one.exchange(saying("late"), timeout_s=1)))
+            await begun.wait()
+        go_on.set()
+        assert "no longer used" in await late
+        assert "no longer used" in await _fault(one.exchange(saying("later"), timeout_s=1))
+    assert [(wire.order, wire.closed) for wire in bench.wires] == [([], True)]
+
+
+async def _fault(request: Awaitable[str]) -> str:
+    with pytest.raises(DriverError) as found:
+        await request
+    return str(found.value)
 
 
 async def test_a_unit_alone_on_its_link_never_rests() -> None:
