@@ -17,6 +17,8 @@ from drivers.opcua.channel import connect
 from drivers.opcua.connection import Connection, node_id, status_name
 from drivers.opcua.places import plain_faults
 from drivers.opcua.publishing import Hint
+from drivers.opcua.sampling import sampled
+from drivers.opcua.telemetry import Telemetry
 from drivers.opcua.writes import check_taken
 from drivers.plain_session import PlainSession, RefusedWriteError, Terms, plain_identity
 from drivers.profile import Memory, Place, PlainMap, Profile
@@ -59,9 +61,10 @@ class OpcuaPlainDriver:
                 monotonic=self.monotonic,
             )
             identity = plain_identity(f"{self.url}; certificate {shown or 'none'}", self.spec)
-            session = PlainSession(nodes, terms=terms, identity=identity)
+            session = _Session(nodes, terms=terms, identity=identity)
             await session.open()
             await connection.subscribe(nodes.signs, Hint(on_change))
+            session.gather(await sampled(connection, self.profile, self.monotonic))
             yield session
 
 
@@ -71,6 +74,14 @@ def plain_driver(*, url: str, profile: Profile, security: Security, monotonic: M
     if profile.plain is None or faults:
         raise ValueError(f"profile {profile.name}: {'; '.join(faults)}")
     return OpcuaPlainDriver(url=url, spec=profile.plain, profile=profile, security=security, monotonic=monotonic)
+
+
+class _Session(PlainSession):
+    """The machine's signs, and the tags beside them."""
+
+    def gather(self, telemetry: Telemetry) -> None:
+        """Give the blocks of this telemetry from now on."""
+        self.take, self.listen = telemetry.take, telemetry.gathering.listen  # the port's Sampler
 
 
 class _Nodes:

@@ -8,6 +8,7 @@ from simulators.controls import InputBoard, Inputs, Touch
 from simulators.front import seen_at
 from simulators.journal import Event
 from simulators.modbus_pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, PduError
+from simulators.oven import measures
 from simulators.oven import plc as program
 from simulators.oven.faults import OvenFaults
 from simulators.oven.memory import Kept, RetentiveMemory
@@ -40,6 +41,8 @@ class Oven:
         self._command = [0] * _WINDOW
         self._rest_of_write: list[tuple[int, int]] = []  # places and values still to arrive
         self._torn_now = False
+        self._measures = measures.Measures()
+        self._measured_s: float | None = None  # business time
 
     # What the live controller drives
 
@@ -64,6 +67,7 @@ class Oven:
         for deed in result.deeds:
             self._write(deed)
         self.plc = result.plc
+        self._measure(now)
         self._keep(now)
         self._show()
         for place, value in self._rest_of_write:
@@ -101,8 +105,14 @@ class Oven:
     # What the wire sees
 
     def read_words(self, address: int, count: int) -> Sequence[int]:
-        """Read registers of one of the two blocks."""
-        for base, block in ((self._settings.status_base, self._status), (self._settings.command_base, self._command)):
+        """Read registers of one of the blocks: status, command, measured values."""
+        settings = self._settings
+        blocks = {
+            settings.status_base: self._status,
+            settings.command_base: self._command,
+            settings.measures_base: measures.registers(self._measures, settings.word_order),
+        }
+        for base, block in blocks.items():
             if base <= address and address + count <= base + len(block):
                 return block[address - base : address - base + count]
         raise PduError(ILLEGAL_ADDRESS)
@@ -159,6 +169,11 @@ class Oven:
         assert self.plc is not None
         command = self._command if self._settings.commands_kept else ()
         self._memory.keep(self.plc.kept, command, machine_s=now.machine_s)
+
+    def _measure(self, now: Now) -> None:
+        assert self.plc is not None
+        since_s = 0.0 if self._measured_s is None else now.work_s - self._measured_s
+        self._measures, self._measured_s = measures.step(self._measures, since_s, heats=self.plc.moves), now.work_s
 
     def _show(self) -> None:
         """Update the status block; torn, every second word and SNAP_B follow one scan later."""

@@ -67,6 +67,11 @@ class OvenSimulation(Pace):
             raise ValueError("the two blocks take 64 registers each and must not overlap")
 
     @property
+    def measures_base(self) -> int:
+        """Give the first register of what it measures, behind both blocks: 200 where they begin at 0 and 100."""
+        return max(self.status_base, self.command_base) + 100
+
+    @property
     def memory_path(self) -> Path:
         """Give the file of the retentive memory."""
         return self.state_file or self.journal.with_suffix(".memory.json")

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from asyncua import ua
 
 from drivers.base import Answer, CommandKind, DriverError, JobPhase, Reconciling
+from drivers.blocks import BAD, GOOD, Polled, Sampler
 from drivers.catalog import profile_faults
-from drivers.profile import PermitTags, Place
+from drivers.profile import PermitTags, Place, Tag
 from simulators.journal import Event
 from simulators.plain.faults import PlainFaults
 from tests.drivers.plain_nodes import NodeSaw, NodeServer, node, node_saw, node_server
@@ -140,6 +142,23 @@ async def test_a_node_that_is_not_there_ends_the_session_in_words(shared: NodeSe
         with pytest.raises(DriverError, match="busy is None"):
             async with opened(saw, {"busy": node("nowhere")}):
                 pass
+
+
+async def test_tags_are_told_beside_the_signs_of_work(shared: NodeServer, tmp_path: Path) -> None:
+    tags = {"length": Tag(address=node("length"), scale=0.1), "nowhere": Tag(address=node("nowhere"))}
+    async with node_saw(shared, tmp_path) as saw, saw.driver(tags=tags, sample_s=0.05).session(ignore) as session:
+        assert isinstance(session, Sampler)
+        assert not isinstance(session, Polled)
+        found: dict[str, Any] = {}
+
+        def told(**wanted: Any) -> bool:
+            for block in session.take():
+                found.update(zip(block.names, zip(block.values, block.qualities, strict=True), strict=True))
+            return found == wanted
+
+        await saw.nodes["length"].write_value(ua.Variant(120.0, ua.VariantType.Float))
+        await eventually(lambda: told(length=(12.0, GOOD), nowhere=(None, BAD)))
+        assert (await session.look()).permits.remote is True
 
 
 @pytest.mark.parametrize(

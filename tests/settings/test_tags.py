@@ -8,6 +8,7 @@ from drivers.profile import Tag, TagClass
 from gateway.settings.load import read_profile
 
 ROOT = Path(__file__).parents[2]
+MODBUS = (ROOT / "config/machines/modbus-mailbox.yaml").read_text(encoding="utf-8")
 PROFILE = (ROOT / "config/machines/isa95-press.yaml").read_text(encoding="utf-8")
 
 
@@ -43,3 +44,30 @@ def test_a_tag_has_its_address_scale_unit_deadband_and_class(tmp_path: Path) -> 
 def test_a_tag_that_makes_no_sense_is_refused(tmp_path: Path, tag: str, fault: str) -> None:
     _, faults = read_profile(written(tmp_path, tag))
     assert any("tags.one" in str(found) and fault in str(found) for found in faults), faults
+
+
+@pytest.mark.parametrize(
+    ("tag", "column", "fault"),
+    [
+        ("{address: '40001', type: uint16}", 9, "one.address: '40001' is no address: write coil:5"),
+        ("{address: 'holding:1', type: word}", 31, "one.type: 'word' is none; write one of bool, int16"),
+        ("{address: 'holding:1', type: uint16, bit: 16}", 45, "one.bit: bits 16 to 16 do not lie in a uint16"),
+        ("{address: 'holding:1', order: ABDC}", 38, "one.order:"),
+    ],
+)
+def test_a_modbus_tag_that_cannot_be_read_is_refused_at_its_place(
+    tmp_path: Path, tag: str, column: int, fault: str
+) -> None:
+    file = tmp_path / "oven.yaml"
+    file.write_text(MODBUS.replace("tags: ", f"tags:\n  one: {tag}\n  #", 1), encoding="utf-8")
+    line = 2 + MODBUS.partition("tags: ")[0].count("\n")
+    _, faults = read_profile(file)
+    assert any(f"oven.yaml:{line}:{column}: tags.{fault}" in str(found) for found in faults), faults
+
+
+def test_ten_thousand_tags_are_the_most(tmp_path: Path) -> None:
+    file = tmp_path / "oven.yaml"
+    many = "".join(f"  t{number}: {{address: 'holding:{number}'}}\n" for number in range(10_001))
+    file.write_text(MODBUS.replace("tags: ", f"tags:\n{many}  #", 1), encoding="utf-8")
+    _, faults = read_profile(file)
+    assert any("tags" in str(found) and "10000" in str(found) for found in faults), faults

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import structlog
 
-from drivers.base import DriverError, Identity, Session
+from drivers.base import Driver, DriverError, Identity, Session
 from drivers.blocks import Block, Gathering
 from drivers.profile import Tag
 from gateway.clock import SystemClock
@@ -166,6 +166,7 @@ class Gateway:
 
     def __init__(self, place: Path, url: str, *, boot: int, history_per_s: int = 5000, **access: Any) -> None:
         self.session = QuietSession()
+        self.driver: Driver = OneDriver(self.session)
         self.told = 0
         self._place, self._boot, self._history_per_s = place, boot, history_per_s
         quick = {"connect_deadline_s": 1.0, "ack_deadline_s": 0.5, "keepalive_s": 1, **access}
@@ -195,7 +196,7 @@ class Gateway:
                 spool, TOPICS, clock, in_flight=self._access.receive_maximum, history_per_s=self._history_per_s
             )
             sender = publish(ledger, board, access=self._access, topics=TOPICS, clock=clock, log=LOG, samples=out)
-            async with running(stage.run(), sender), stage.watching(OneDriver(self.session)).session(lambda: None):
+            async with running(stage.run(), sender), stage.watching(self.driver).session(lambda: None):
                 yield self
 
     async def tell(self, count: int) -> None:
