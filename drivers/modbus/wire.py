@@ -183,7 +183,7 @@ class ModbusWire:
             raise DriverError(f"{self._bus.name}: {self._fault}")
         self._expected = expected
         try:
-            reply = await call()
+            reply = await _cancellable(call())
         except ModbusException as error:
             raise DriverError(f"{self._bus.name}: {self._fault or error}") from error
         finally:
@@ -220,6 +220,22 @@ class ModbusWire:
         waiting = self._client.ctx.response_future
         if self._expected is not None and not waiting.done():
             waiting.set_exception(ModbusException(fault))
+
+
+async def _cancellable(exchange: Awaitable[ModbusPDU]) -> ModbusPDU:
+    """Await an exchange; raise `CancelledError` also where the library lost it.
+
+    It waits by `asyncio.wait_for`, which up to Python 3.11 gives the outcome to a task that was cancelled just
+    as it came: the task would go on for ever.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    cancels = task.cancelling()
+    try:
+        return await exchange
+    finally:
+        if task.cancelling() > cancels:
+            raise asyncio.CancelledError
 
 
 async def open_wire(bus: Bus) -> ModbusWire:

@@ -11,6 +11,8 @@ from pymodbus import FramerType
 
 from drivers.base import Answer, CommandKind, DriverError, JobPhase
 from drivers.link import Links
+from drivers.modbus.address import parse_address
+from drivers.modbus.wire import open_wire
 from tests.drivers.modbus_samples import commit, cure, only, opened, oven_driver
 from tests.drivers.plc import LOADED, Plc, Retentive, crc
 from tests.drivers.plc_wire import Liar, Lie, SerialBus, framed, served
@@ -59,6 +61,27 @@ async def test_a_reply_with_anything_wrong_is_not_believed_and_the_connection_is
         async with driver.session(ignore) as session:
             assert (await session.look()).boot == "1"
     assert liar.connections == 2
+
+
+@pytest.mark.parametrize("lie", [None, lambda _request, reply: reply[:40] + b"\xff" + reply[41:] + b"\0"])
+async def test_a_task_that_is_cancelled_just_as_the_reply_comes_ends(lie: Lie | None) -> None:
+    liar = Liar({1: Plc()})
+    async with liar.listening() as port:
+        bus, _ = parse_address(f"modbus://127.0.0.1:{port}/1")
+        wire = await open_wire(bus)
+        liar.lie = lie
+        judge = wire._client.ctx.trace_packet
+
+        def cancel_first(sending: bool, packet: bytes) -> bytes:
+            if not sending:
+                reading.cancel()
+            return judge(sending, packet)
+
+        wire._client.ctx.trace_packet = cancel_first
+        reading = asyncio.create_task(wire.read(1, 0, 64))
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await wire.close()
 
 
 async def test_a_late_reply_is_never_taken_for_the_next_ones() -> None:
