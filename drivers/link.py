@@ -10,7 +10,7 @@ from drivers.base import DriverError, MonotonicClock
 
 REST_MAX_S = 20.0  # a dead unit is asked again at least this often
 _REST_FACTOR = 4  # times what its silence cost the others, doubled each time
-_TURN_S = 30.0  # longest wait for one's turn
+TURN_S = 30.0  # longest wait for one's turn
 
 
 class UnitError(DriverError):
@@ -54,6 +54,7 @@ class Link(Generic[WireT]):
         self.name = name
         self._open_wire, self._open_s, self._monotonic = open_wire, open_s, monotonic
         self._turn = asyncio.Lock()  # wakes its waiters in the order of their arrival
+        self._waiting = 0  # for their turn
         self._wire: WireT | None = None
         self._users: list[int] = []
         self._resting: dict[int, _Rest] = {}
@@ -77,13 +78,14 @@ class Link(Generic[WireT]):
         *,
         timeout_s: float,
         deadline_s: float | None = None,
+        turn_s: float = TURN_S,
     ) -> Result:
         """Wait for one's turn, then exchange one request and its reply.
 
         Raise `DriverError` where the unit does not answer properly within `timeout_s`; also, with
-        nothing sent, where the turn comes at or after `deadline_s` or the unit rests.
+        nothing sent, where the turn comes at or after `deadline_s` or not within `turn_s`, or the unit rests.
         """
-        await self._wait_for_turn()
+        await self._wait_for_turn(turn_s)
         try:
             self._check(unit, deadline_s)
             wire = await self._opened()
@@ -104,12 +106,18 @@ class Link(Generic[WireT]):
                 await self._drop()  # they left while the wire was opened
             self._turn.release()
 
-    async def _wait_for_turn(self) -> None:
+    async def _wait_for_turn(self, turn_s: float) -> None:
+        if not self._waiting and not self._turn.locked():
+            await self._turn.acquire()  # at once
+            return
+        self._waiting += 1
         try:
-            async with asyncio.timeout(_TURN_S):
+            async with asyncio.timeout(turn_s):
                 await self._turn.acquire()
         except TimeoutError as error:
-            raise DriverError(f"{self.name}: no turn within {_TURN_S:g} s") from error
+            raise DriverError(f"{self.name}: no turn within {turn_s:g} s") from error
+        finally:
+            self._waiting -= 1
 
     def _check(self, unit: int, deadline_s: float | None) -> None:
         now_s = self._monotonic()
@@ -169,10 +177,15 @@ class Line(Generic[WireT]):
         self._link, self._unit = link, unit
 
     async def exchange(
-        self, call: Callable[[WireT], Awaitable[Result]], *, timeout_s: float, deadline_s: float | None = None
+        self,
+        call: Callable[[WireT], Awaitable[Result]],
+        *,
+        timeout_s: float,
+        deadline_s: float | None = None,
+        turn_s: float = TURN_S,
     ) -> Result:
         """Exchange as `Link.exchange` for this unit."""
-        return await self._link.exchange(self._unit, call, timeout_s=timeout_s, deadline_s=deadline_s)
+        return await self._link.exchange(self._unit, call, timeout_s=timeout_s, deadline_s=deadline_s, turn_s=turn_s)
 
 
 class Links:

@@ -1,18 +1,17 @@
 """Polls of a machine's tags over a link that commands use too: one read a turn, bad is what the machine refuses."""
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from drivers.base import DriverError, MonotonicClock
+from drivers.base import MonotonicClock
 from drivers.blocks import BAD, Block, Gathering
 from drivers.link import Line
 from drivers.modbus.tags import TagRead
 from drivers.modbus.wire import ExceptionReplyError, ModbusWire
 
-PATIENCE_S: Final = 5.0  # for one read and the turns of others before it; what is older is not believed
+TURN_S: Final = 5.0  # the longest a read waits for others; then what was told before is not believed
 AGAIN_S: Final = 60.0  # what was refused is asked for again, and what was parted read together again
 _WHOLE_READS: Final = 5
 _ILLEGAL_FUNCTION: Final = 1
@@ -88,19 +87,12 @@ class Poller:
     async def _words(self, read: TagRead) -> Sequence[int] | None:
         """Read a span in one request; None for a block that was being written each time it was read."""
         for _ in range(_WHOLE_READS if read.fence is not None else 1):
-            words = await self._exchange(read)
+            words = await self._line.exchange(
+                lambda wire: wire.read_span(self._unit, read.span), timeout_s=self._timeout_s, turn_s=TURN_S
+            )
             if read.fence is None or read.fence.whole(words):
                 return words
         return None
-
-    async def _exchange(self, read: TagRead) -> Sequence[int]:
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await self._line.exchange(
-                    lambda wire: wire.read_span(self._unit, read.span), timeout_s=self._timeout_s
-                )
-        except TimeoutError as error:
-            raise DriverError(f"no turn to read tags within {PATIENCE_S:g} s") from error
 
     def _put_bad(self, names: tuple[str, ...]) -> None:
         if names:

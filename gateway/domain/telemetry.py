@@ -23,12 +23,15 @@ class Screen:
         """Give what is new of a block; None where nothing is."""
         told, bands = self._told, self._deadbands
         pairs = list(zip(block.values, block.qualities, strict=True))
-        fresh = [
-            place
-            for place, (name, pair) in enumerate(zip(block.names, pairs, strict=True))
-            if told.get(name, _UNKNOWN) != pair
-            and not (name in bands and _within(told.get(name, _UNKNOWN), pair, bands[name]))
-        ]
+        before = list(map(told.get, block.names))
+        fresh = [place for place, (was, now) in enumerate(zip(before, pairs, strict=True)) if was != now]
+        if bands:
+            fresh = [
+                place
+                for place in fresh
+                if block.names[place] not in bands
+                or not _within(before[place] or _UNKNOWN, pairs[place], bands[block.names[place]])
+            ]
         if not fresh:
             return replace(block, names=(), values=(), qualities=b"") if block.lost else None
         if len(fresh) == len(pairs):
