@@ -212,7 +212,8 @@ class _Frames(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._got += data
         if len(self._got) >= 9 + 2 * REGISTERS:
-            self._reply.set_result(self._got)
+            if not self._reply.done():
+                self._reply.set_result(self._got)
             self._got = b""
 
     async def read(self) -> tuple[int, ...]:
@@ -246,9 +247,10 @@ async def _plain(url: str, ports: list[int], opened: Any) -> float:
 
     async def polling(machine: str, read: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         nonlocal told
-        loop, topic = asyncio.get_running_loop(), TOPICS.tags(machine)
+        loop, topic, task = asyncio.get_running_loop(), TOPICS.tags(machine), asyncio.current_task()
+        assert task is not None
         due_s = loop.time()
-        while True:
+        while not task.cancelling():  # pymodbus may lose a cancellation (drivers/modbus/wire.py)
             values = await read()
             body = orjson.dumps({"t": round(time.time() * 1000), "values": dict(zip(names, values, strict=True))})
             client.publish(topic, body, qos=1)
