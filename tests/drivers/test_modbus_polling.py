@@ -23,6 +23,7 @@ from tests.drivers.plain_samples import plain_driver, saw
 from tests.drivers.plc import Plc
 from tests.drivers.plc_wire import Liar, framed, served
 from tests.drivers.samples import ignore
+from tests.eventually import eventually
 
 BAD = (None, Quality.BAD)
 
@@ -123,8 +124,20 @@ async def test_the_simulated_oven_tells_what_it_measures(tmp_path: Path) -> None
     async with running_oven(OvenSimulation(journal=tmp_path / "oven.jsonl", scan_s=0.005)) as oven:
         port = int(oven.url.rpartition(":")[2].partition("/")[0])
         async with opened(port, tags=tags) as session:
-            found = await polled(session)
-    assert found == {"temperature_c": pytest.approx(22.0), "power_kw": 0.0, "cycles": 0, "remote": True}
+            assert await polled(session) == {
+                "temperature_c": pytest.approx(22.0),
+                "power_kw": 0.0,
+                "cycles": 0,
+                "remote": True,
+            }
+            await oven.panel(reset=True, start=True)
+            assert (await session.send(cure(CommandKind.LOAD_START))).answer is Answer.ACCEPTED
+
+            async def warm() -> bool:
+                found = await polled(session)
+                return bool(found["temperature_c"] > 22.1 and found["power_kw"] > 2)
+
+            await eventually(warm)
 
 
 async def test_coils_and_inputs_of_a_plain_machine_are_tags_too(tmp_path: Path) -> None:
