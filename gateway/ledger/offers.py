@@ -305,11 +305,12 @@ def _tell_world(tx: Tx, one: Publication, offer_id: int, *, now: datetime) -> No
 
 
 def _shop_values(offer: Offer) -> dict[str, str]:
-    """Give the metadata of an article; a run that does not close has an empty text."""
+    """Give the metadata of an article; a run that does not close, and no campaign, are empty texts."""
     return {
         "_kvot_promise": to_text(offer.promise_at),
         "_kvot_lead_days": str(offer.lead_days),
         "_kvot_run_closes_at": "" if offer.closes_at is None else to_text(offer.closes_at),
+        "_kvot_campaign": offer.campaign or "",
     }
 
 

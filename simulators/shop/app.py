@@ -196,6 +196,7 @@ def _append(log: Path, write: Write, now: datetime) -> None:
         "business": now.isoformat(),
         "subject": write.subject,
         write.subject: write.id,
+        **({"sku": write.sku} if write.sku else {}),
         "keys": list(write.keys),
         "values": write.values,
         "changed": write.changed,

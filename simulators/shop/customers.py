@@ -1,4 +1,4 @@
-"""The customers: which orders they place and when, all fixed by a seed."""
+"""The customers: which orders they place, by when, and what would do as well; all fixed by a seed."""
 
 import random
 from collections.abc import Sequence
@@ -25,11 +25,13 @@ TEXTS = (
 )
 TRAYS = ("TRAY-12", "TRAY-12-W", "TRAY-12-B")
 PLATES = ("PLATE-W-1", "PLATE-W-1", "PLATE-B-1")
+OTHER_COLOUR = {"PLATE-W-1": "PLATE-B-1", "PLATE-B-1": "PLATE-W-1"}
+EITHER = 0.5  # of those who want a plate would take the other colour as well
 PLATE, SET = 0.35, 0.1  # shares of the lines, where the whole range is for sale
 MUGS = ("MUG-BLUE", "MUG-RED")
 INVOICE, FREIGHT, GIFT, MUG, NESTED, ONLY_STOCK = 0.12, 0.4, 0.12, 0.2, 0.3, 0.05
 LAST_MOMENT = 0.97  # of the time they have: the last order is seen before the hour is over
-SAME_SECOND = 3  # the order that is placed in the same second as the one before it
+AT_LATEST = 0.8  # of that time is over before an order is placed by a customer who found no good moment
 
 
 class Wares(StrEnum):
@@ -50,7 +52,10 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visit:
-    """One order that a customer is going to place, that long after the shop opened."""
+    """One order that a customer is going to place: `after` so long since the shop opened, a paid one at the latest.
+
+    likes: which of two articles he takes where both would do, as a share between 0 and 1.
+    """
 
     after: timedelta
     why: Why
@@ -59,6 +64,7 @@ class Visit:
     payment_method: str
     lines: tuple[Wanted, ...]
     freight: str | None
+    likes: float = 0.5
 
 
 def plan(
@@ -66,7 +72,8 @@ def plan(
 ) -> tuple[Visit, ...]:
     """Decide all visits, in the order of their time; the same arguments always give the same visits.
 
-    `orders` of them are paid (or put on an invoice); unpaid and troubled ones come on top.
+    `orders` of them are paid (or put on an invoice); unpaid and troubled ones come on top. When within their time the
+    paid ones really come, is up to `crowd`.
     """
     dice = random.Random(seed)  # noqa: S311  customers are no secret
     whys = [Why.PAID] * orders + [Why.UNPAID] * unpaid
@@ -77,16 +84,15 @@ def plan(
         too_wide = Wanted(sku="TRAY-12", options={"width_mm": "9999", "engraving": "För bred"})
         visits.insert(len(visits) // 3, _paid_by_card(Why.TROUBLE, len(visits) + 1, (unknown,)))
         visits.insert(2 * len(visits) // 3, _paid_by_card(Why.TROUBLE, len(visits) + 1, (too_wide,)))
-    moments = _moments(dice, len(visits), within)
-    return tuple(replace(visit, after=after) for visit, after in zip(visits, moments, strict=True))
+    moments = _moments(dice, [visit.why for visit in visits], within)
+    planned = [replace(visit, after=after, likes=dice.random()) for visit, after in zip(visits, moments, strict=True)]
+    return tuple(sorted(planned, key=lambda visit: visit.after))
 
 
-def _moments(dice: random.Random, count: int, within: timedelta) -> Sequence[timedelta]:
+def _moments(dice: random.Random, whys: Sequence[Why], within: timedelta) -> list[timedelta]:
     seconds = int(within.total_seconds() * LAST_MOMENT)
-    moments = sorted(dice.randint(0, seconds) for _ in range(count))
-    if count > SAME_SECOND:
-        moments[SAME_SECOND] = moments[SAME_SECOND - 1]
-    return [timedelta(seconds=moment) for moment in moments]
+    since = {Why.PAID: int(seconds * AT_LATEST)}
+    return [timedelta(seconds=dice.randint(since.get(why, 0), seconds)) for why in whys]
 
 
 def _visit(dice: random.Random, why: Why, customer: int, wares: Wares) -> Visit:
@@ -117,7 +123,8 @@ def _made(dice: random.Random, wares: Wares) -> Wanted:
     if wares is Wares.ALL:
         share = dice.random()
         if share < PLATE:
-            return Wanted(sku=dice.choice(PLATES), quantity=dice.choice((1, 1, 2)))
+            sku, quantity = dice.choice(PLATES), dice.choice((1, 1, 2))
+            return Wanted(sku=sku, quantity=quantity, instead=OTHER_COLOUR[sku] if dice.random() < EITHER else "")
         if share < PLATE + SET:
             return Wanted(sku="SET-12", quantity=dice.choice((1, 2)))
     return _tray(dice)

@@ -17,7 +17,9 @@ from zoneinfo import ZoneInfo
 import uvicorn
 
 from simulators.shop.app import Web
+from simulators.shop.appeal import Taste
 from simulators.shop.artwork import with_artwork
+from simulators.shop.crowd import Crowd, passers
 from simulators.shop.customers import Wares, Why, plan
 from simulators.shop.faults import Faults
 from simulators.shop.oauth import Gate
@@ -29,6 +31,7 @@ from simulators.shop.values import Order, Write
 
 STOP_WITHIN_S = 2
 BACKLOG = 64
+_MINDS = "how far the log-odds of buying fall for"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,8 +191,9 @@ def _shop(settings: ShopSimulation, port: int) -> tuple[RunningShop, Web]:
         within=settings.within,
         wares=settings.wares,
     )
+    visitors = passers(seed=settings.seed, orders=settings.orders, within=settings.within, taste=settings.taste)
     store = Store(
-        visits=with_artwork(visits, url) if settings.artwork else visits,
+        crowd=Crowd(with_artwork(visits, url) if settings.artwork else visits, visitors, settings.taste),
         now=now,
         opens_at=None if settings.waiting else now,
         hpos=settings.hpos,
@@ -211,6 +215,8 @@ def _shop(settings: ShopSimulation, port: int) -> tuple[RunningShop, Web]:
 def _settings(argv: Sequence[str] | None) -> ShopSimulation:
     arguments = vars(_parser().parse_args(argv))
     arguments["within"] = timedelta(minutes=arguments.pop("within_min"))
+    slopes = {name: arguments.pop(name) for name in ("price_slope_percent", "lead_slope_day")}
+    arguments["taste"] = Taste(**slopes)
     return ShopSimulation(**arguments)
 
 
@@ -225,6 +231,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--within-min", type=float, default=60.0, help="business minutes in which they are placed")
     add("--wares", type=Wares, choices=list(Wares), default=known.wares, help="trays alone, or the whole range")
     add("--artwork", action="store_true", help="trays carry the address of a picture (artwork_url)")
+    add("--price-slope-percent", type=float, default=known.taste.price_slope_percent, help=f"{_MINDS} a dearer percent")
+    add("--lead-slope-day", type=float, default=known.taste.lead_slope_day, help=f"{_MINDS} another day of lead")
     add("--with-trouble", action="store_true", help="add an unknown article and a bad width")
     add("--seed", type=int, default=known.seed)
     add("--waiting", action="store_true", help="customers begin at POST /_simulator/customers")

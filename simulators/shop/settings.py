@@ -1,11 +1,12 @@
 """What a simulated shop is started with, and its clock of business time."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
+from simulators.shop.appeal import Taste
 from simulators.shop.customers import Wares
 
 
@@ -25,6 +26,7 @@ class ShopSimulation:
     with_trouble: bool = False
     wares: Wares = Wares.TRAYS
     artwork: bool = False
+    taste: Taste = field(default_factory=Taste)
     seed: int = 1
     waiting: bool = False
     speed: float = 1.0

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from simulators.shop.appeal import Look, Window
 from simulators.shop.articles import Ids, articles
+from simulators.shop.crowd import Crowd
 from simulators.shop.customers import Visit, Why
 from simulators.shop.values import (
     PAID_STATUSES,
@@ -32,34 +34,33 @@ class Store:
     """
 
     def __init__(
-        self, *, visits: Sequence[Visit], now: datetime, opens_at: datetime | None, hpos: bool = True, seed: int = 1
+        self, *, crowd: Crowd, now: datetime, opens_at: datetime | None, hpos: bool = True, seed: int = 1
     ) -> None:
         self.now = now.replace(microsecond=0)
         self.hpos = hpos
-        self.visits = tuple(visits)
+        self._crowd = crowd
         self.writes: list[Write] = []
         self.orders: dict[int, Order] = {}
         self.why: dict[int, Why] = {}
         self._posts, self._rows = Ids(first=11), Ids(first=1)
         self._metas, self._row_metas = Ids(first=1001), Ids(first=1)
         self._dice = random.Random(seed)  # noqa: S311  order keys are no secret here
-        self._arrived = 0
         self._opens_at = opens_at
         self._spent = timedelta()
         self.articles: dict[int, Article] = {a.id: a for a in articles(self._posts.take, self.now)}
+        self._window = Window(self.articles.values())
 
     # Customers
 
     def step(self, now: datetime) -> None:
         """Let the customers do what they had to do until `now`; earlier times than before change nothing."""
-        while self._opens_at is not None and self._arrived < len(self.visits):
-            visit = self.visits[self._arrived]
-            due = self._opens_at + visit.after
+        while self._opens_at is not None and (after := self._crowd.next_after) is not None:
+            due = self._opens_at + after
             if due > now:
                 break
-            self._arrived += 1
             self.now = max(self.now, due.replace(microsecond=0))
-            self._arrive(visit)
+            for visit in self._crowd.pass_by(self._look):
+                self._arrive(visit)
         self.now = max(self.now, now.replace(microsecond=0))
 
     def open(self, now: datetime) -> None:
@@ -75,7 +76,7 @@ class Store:
     @property
     def done(self) -> bool:
         """Say whether every planned order has been placed."""
-        return self._arrived == len(self.visits)
+        return self._crowd.done
 
     def count(self, why: Why) -> int:
         """Count the orders placed for that reason."""
@@ -83,7 +84,10 @@ class Store:
 
     def target(self, why: Why) -> int:
         """Count the orders that will have been placed for that reason when the customers are done."""
-        return sum(1 for visit in self.visits if visit.why is why)
+        return self._crowd.target(why)
+
+    def _look(self, sku: str) -> Look:
+        return self._window.look(self.article_of(sku), self.now)
 
     def _arrive(self, visit: Visit) -> None:
         self.place_order(
@@ -222,7 +226,7 @@ class Store:
         if fields or keys:
             after = replace(after, modified=self.now)
         self.articles[article_id] = after
-        return Write(subject="product", id=article_id, keys=(*fields, *keys), values=_flat(values))
+        return Write(subject="product", id=article_id, sku=before.sku, keys=(*fields, *keys), values=_flat(values))
 
     # Looking things up
 

@@ -57,11 +57,15 @@ class Article:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """One row as a customer asks for it. `options` become the row's metadata, in their order."""
+    """One row as a customer asks for it. `options` become the row's metadata, in their order.
+
+    instead: an article that would do as well; the customer settles for one of the two before he orders.
+    """
 
     sku: str
     quantity: int = 1
     options: Mapping[str, Json] = field(default_factory=dict)
+    instead: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +143,7 @@ class Write:
 
     subject: str
     id: int
+    sku: str = ""  # of an article
     keys: tuple[str, ...] = ()
     values: Mapping[str, Json] = field(default_factory=dict)
     status: int = 200

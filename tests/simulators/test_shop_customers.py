@@ -1,22 +1,27 @@
-"""The customers place the same orders for the same seed, whatever the pace of the clock."""
+"""The customers place the same orders for the same seed and window, and buy by price, promise and campaign."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from simulators.shop import Store, Why
-from simulators.shop.customers import Visit, plan
+from simulators.shop.appeal import Look, Taste, Window
+from simulators.shop.crowd import Crowd, Visitor, passers
+from simulators.shop.customers import Visit, Wares, plan
 
 HOUR = timedelta(minutes=60)
 OPENING = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
+USUAL = Look()
 
 
 def visits(seed: int = 7, orders: int = 40, unpaid: int = 3, trouble: bool = False) -> tuple[Visit, ...]:
     return plan(seed=seed, orders=orders, unpaid=unpaid, trouble=trouble, within=HOUR)
 
 
-def store_of(planned: tuple[Visit, ...], opens_at: datetime | None = OPENING) -> Store:
-    return Store(visits=planned, now=OPENING, opens_at=opens_at)
+def store_of(planned: tuple[Visit, ...], opens_at: datetime | None = OPENING, *, seed: int = 7) -> Store:
+    orders = sum(visit.why is Why.PAID for visit in planned)
+    visitors = passers(seed=seed, orders=orders, within=HOUR, taste=Taste())
+    return Store(crowd=Crowd(planned, visitors), now=OPENING, opens_at=opens_at)
 
 
 def test_a_seed_fixes_every_order_however_time_goes_by() -> None:
@@ -89,8 +94,10 @@ def test_customers_wait_until_the_shop_is_opened_and_can_be_stopped() -> None:
 
 
 def test_an_order_is_there_from_its_own_second_on_and_not_before() -> None:
-    store = store_of(visits())
-    last = visits()[-1].after
+    """A crowd of nobody but those who find no good moment: each order is placed at its latest one."""
+    planned = visits()
+    store = Store(crowd=Crowd(planned), now=OPENING, opens_at=OPENING)
+    last = planned[-1].after
     store.step(OPENING + last - timedelta(seconds=1))
     assert not store.done
     store.step(OPENING + last)
@@ -102,3 +109,110 @@ def test_time_never_goes_back() -> None:
     store.step(OPENING + HOUR)
     store.step(OPENING)
     assert store.now == OPENING + HOUR
+
+
+# What they make of price and promise
+
+
+def a_crowd(seed: int, *, orders: int = 60) -> Crowd:
+    planned = plan(seed=seed, orders=orders, unpaid=0, trouble=False, within=HOUR, wares=Wares.ALL)
+    return Crowd(planned, passers(seed=seed, orders=orders, within=HOUR, taste=Taste()))
+
+
+def sold(crowd: Crowd, see: dict[str, Look], *, until: timedelta = HOUR) -> list[tuple[timedelta, Visit]]:
+    """Give who has bought what by then, with the moment."""
+    found: list[tuple[timedelta, Visit]] = []
+    while (after := crowd.next_after) is not None and after <= until:
+        found += [(after, visit) for visit in crowd.pass_by(lambda sku: see.get(sku, USUAL))]
+    return found
+
+
+def plates(found: list[tuple[timedelta, Visit]], sku: str) -> int:
+    return sum(line.sku == sku for _, visit in found for line in visit.lines)
+
+
+SEEDS = range(12)
+BEFORE_THE_RUSH = HOUR * 0.75  # who found no good moment comes after that
+
+
+def bought(see: dict[str, Look], sku: str, *, until: timedelta = BEFORE_THE_RUSH) -> int:
+    return sum(plates(sold(a_crowd(seed), see, until=until), sku) for seed in SEEDS)
+
+
+@pytest.mark.parametrize(
+    "worse", [Look(dearer_percent=30), Look(later_h=24 * 8), Look(dearer_percent=15, later_h=24 * 4)]
+)
+def test_what_is_dearer_or_takes_longer_than_usual_is_bought_less(worse: Look) -> None:
+    assert bought({"PLATE-W-1": worse}, "PLATE-W-1") < 0.8 * bought({}, "PLATE-W-1")
+
+
+def test_what_is_cheaper_and_comes_sooner_is_bought_more() -> None:
+    better = Look(dearer_percent=-10, later_h=-24 * 4)
+    assert bought({"PLATE-W-1": better}, "PLATE-W-1") > 1.2 * bought({}, "PLATE-W-1")
+
+
+def test_who_would_take_either_colour_takes_the_more_attractive_one() -> None:
+    dear, cheap = {"PLATE-W-1": Look(dearer_percent=30)}, {"PLATE-W-1": Look(dearer_percent=-30)}
+    assert bought(dear, "PLATE-B-1", until=HOUR) > bought({}, "PLATE-B-1", until=HOUR)
+    assert bought(cheap, "PLATE-B-1", until=HOUR) < bought({}, "PLATE-B-1", until=HOUR)
+
+
+def test_a_campaign_brings_more_visitors() -> None:
+    campaign = {"PLATE-W-1": Look(campaign=True)}
+    assert bought(campaign, "PLATE-W-1") > 1.3 * bought({}, "PLATE-W-1")
+
+
+def test_who_was_asked_by_a_campaign_looks_only_at_what_it_is_open_for() -> None:
+    planned = plan(seed=3, orders=40, unpaid=0, trouble=False, within=HOUR, wares=Wares.ALL)
+    asked = [Visitor(after=timedelta(seconds=n), wants=n / 40, doubts=0.0, asked=True) for n in range(40)]
+    assert sold(Crowd(planned, asked), {}, until=HOUR / 2) == []
+    found = sold(Crowd(planned, asked), {"SET-12": Look(campaign=True)}, until=HOUR / 2)
+    others = [visit for _, visit in found if plates([(HOUR, visit)], "SET-12") == 0]
+    assert len(found) > len(others) <= 1  # but for the one who comes in the same second as another
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "look", [USUAL, Look(dearer_percent=500), Look(dearer_percent=-90, later_h=-900, campaign=True)]
+)
+def test_whatever_the_shop_shows_each_planned_order_is_placed_once_and_in_time(seed: int, look: Look) -> None:
+    skus = ("PLATE-W-1", "PLATE-B-1", "SET-12", "TRAY-12", "TRAY-12-W", "TRAY-12-B", "MUG-RED", "MUG-BLUE", "GIFT-500")
+    crowd = a_crowd(seed, orders=20)
+    found = sold(crowd, dict.fromkeys(skus, look))
+    assert sorted(visit.customer for _, visit in found) == list(range(1, 21))
+    assert crowd.done
+    assert all(line.instead == "" for _, visit in found for line in visit.lines)
+
+
+def test_as_long_as_nothing_moves_most_orders_come_evenly_over_the_hour() -> None:
+    moments = [after for seed in SEEDS for after, _ in sold(a_crowd(seed), {})]
+    thirds = [sum(HOUR / 3 * n <= after < HOUR / 3 * (n + 1) for after in moments) for n in range(3)]
+    assert min(thirds) > 0.6 * max(thirds)
+
+
+def test_visitors_remember_the_first_price_and_the_first_lead_they_saw() -> None:
+    store = store_of(visits(), opens_at=None)
+    article = store.article_of("PLATE-W-1")
+    window = Window(store.articles.values())
+    assert window.look(article, OPENING) == USUAL
+
+    def shown(price: str, hours: float, campaign: str = "") -> Look:
+        meta = [
+            {"key": "_kvot_promise", "value": (OPENING + timedelta(hours=hours)).isoformat()},
+            {"key": "_kvot_campaign", "value": campaign},
+        ]
+        store.write_article(article.id, {"regular_price": price, "meta_data": meta})
+        return window.look(store.article_of("PLATE-W-1"), OPENING)
+
+    assert shown("129.00", 40) == USUAL
+    later = shown("141.90", 64, "visibility")
+    assert (round(later.dearer_percent, 6), later.later_h, later.campaign) == (10, 24, True)
+    assert shown("129.00", -5).later_h == -40
+    store.write_article(article.id, {"meta_data": [{"key": "_kvot_promise", "value": "soon"}]})
+    assert window.look(store.article_of("PLATE-W-1"), OPENING).later_h == 0
+
+
+def test_the_log_odds_fall_with_price_and_lead_from_the_usual_conversion() -> None:
+    taste = Taste(conversion=0.2, price_slope_percent=0.03, lead_slope_day=0.12)
+    assert taste.chance(taste.liking(USUAL)) == pytest.approx(0.2)
+    assert taste.liking(Look(dearer_percent=10, later_h=48)) == pytest.approx(-0.54)
