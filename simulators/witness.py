@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from simulators.witness_prices import PriceBook, Published, ShopWrite, look_at
 from simulators.witness_shop import ShopOrder, read_orders
 from simulators.witness_tags import TagBook, Tags
 
@@ -44,6 +47,7 @@ __all__ = [
 
 FINISHED = frozenset({"made", "shipped", "not_made", "cancelled"})
 _PRICING = frozenset({"offer", "campaign", "proposal"})  # what a fact tells of, by the first word of its type
+_ABOUT_PRICES = ("offers", "campaigns", "runs")  # the topics that tell of them
 _SESSION_S = 3600  # the broker keeps for us what it hears while we reconnect
 
 
@@ -59,11 +63,15 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Write:
-    """One line of the shop's own log: a request to change an order or an article, and whether anything changed."""
+    """One line of the shop's own log: a request to change an order or an article, and whether anything changed.
+
+    article: what an article was told.
+    """
 
     changed: bool
     order: str | None = None
     product: str | None = None
+    article: ShopWrite | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +116,7 @@ class Evidence:
     writes: tuple[Write, ...] = ()
     exceptions_wanted: int = 0
     tags: Tags = field(default_factory=Tags)
+    prices: Published = field(default_factory=Published)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +144,7 @@ class Verdict:
     runs: int
     promises_made: int
     promises_kept: int
+    policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     broken: tuple[str, ...] = field(default=())
 
     @property
@@ -194,7 +204,9 @@ def judge(evidence: Evidence) -> Verdict:
         relations.append(
             f"good parts are {counts['pieces_good']}, fewer than pieces ordered ({counts['pieces_ordered']})"
         )
-    return Verdict(**counts, broken=tuple(relation for relation in relations if relation))
+    told_articles = [write.article for write in evidence.writes if write.changed and write.article is not None]
+    policies, more = look_at(evidence.prices, told_articles, orders=evidence.orders_wanted)
+    return Verdict(**counts, policies=policies, broken=tuple(relation for relation in (*relations, *more) if relation))
 
 
 def fact_gaps(facts: Sequence[Fact]) -> int:
@@ -220,6 +232,7 @@ def read_writes(path: Path) -> tuple[Write, ...]:
             changed=bool(line["changed"]),
             order=str(line["order"]) if "order" in line else None,
             product=str(line["product"]) if "product" in line else None,
+            article=_article(line) if "sku" in line else None,
         )
         for line in _lines(path)
     )
@@ -233,6 +246,7 @@ class Listener:
         self._facts: dict[str, Fact] = {}
         self._unreadable: list[str] = []
         self._tags = TagBook()
+        self._prices = PriceBook()
         self.messages = 0
 
     def facts(self) -> tuple[Fact, ...]:
@@ -246,6 +260,11 @@ class Listener:
         """Give what the samples heard so far add up to."""
         with self._lock:
             return self._tags.total()
+
+    def prices(self) -> Published:
+        """Give what was heard of offers, runs and campaigns so far."""
+        with self._lock:
+            return self._prices.total()
 
     def wait_for(self, condition: Callable[[], bool], *, timeout_s: float) -> bool:
         """Wait until that holds, asking again after each message; False when the time has passed first."""
@@ -261,7 +280,13 @@ class Listener:
                 self._facts[fact.id] = fact
             elif fact is not None or (topic.endswith("/tags") and not self._tags.hear(topic, payload)):
                 self._unreadable.append(topic)
+            if fact is None or isinstance(fact, Fact):
+                self._hear_prices(topic, payload)
             self._lock.notify_all()
+
+    def _hear_prices(self, topic: str, payload: bytes) -> None:
+        if any(f"/{kind}/" in topic for kind in _ABOUT_PRICES) and not self._prices.hear(topic, payload):
+            self._unreadable.append(topic)
 
 
 @contextmanager
@@ -336,6 +361,17 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     *whole, _torn = path.read_bytes().split(b"\n")
     for line in whole:
         yield json.loads(line)
+
+
+def _article(line: Mapping[str, Any]) -> ShopWrite:
+    values = line["values"]
+    price, promise = values.get("regular_price"), values.get("_kvot_promise")
+    return ShopWrite(
+        sku=str(line["sku"]),
+        at=datetime.fromisoformat(line["business"]),
+        price_minor=None if price is None else round(Decimal(str(price)) * 100),
+        promise_at=None if promise is None else datetime.fromisoformat(promise),
+    )
 
 
 def _fact(payload: bytes) -> Fact | str | None:

@@ -3,7 +3,7 @@
 What is ordered is planned (`customers.plan`); *when*, and which of two articles that would both do, follows what
 the shop shows. Visitors pass by at moments fixed by the seed. Each wants one of the orders still to be placed, and
 buys with the probability of its least attractive line: the log-odds fall with the price above the first one seen and
-with the lead beyond the first one shown (`appeal.Taste`). A campaign sends more visitors, who look only at what it is
+with the lead above the first one shown (`appeal.Taste`). A campaign sends more visitors, who look only at what it is
 open for. An order nobody placed by its latest moment is placed then, so that all of them come within the customers'
 time.
 """

@@ -24,10 +24,10 @@ TEXTS = (
     "'Fika'",
 )
 TRAYS = ("TRAY-12", "TRAY-12-W", "TRAY-12-B")
-PLATES = ("PLATE-W-1", "PLATE-W-1", "PLATE-B-1")
+PLATES = ("PLATE-W-1", "PLATE-B-1")
 OTHER_COLOUR = {"PLATE-W-1": "PLATE-B-1", "PLATE-B-1": "PLATE-W-1"}
 EITHER = 0.5  # of those who want a plate would take the other colour as well
-PLATE, SET = 0.35, 0.1  # shares of the lines, where the whole range is for sale
+PLATE, SET = 0.5, 0.1  # shares of the lines, where the whole range is for sale
 MUGS = ("MUG-BLUE", "MUG-RED")
 INVOICE, FREIGHT, GIFT, MUG, NESTED, ONLY_STOCK = 0.12, 0.4, 0.12, 0.2, 0.3, 0.05
 LAST_MOMENT = 0.97  # of the time they have: the last order is seen before the hour is over

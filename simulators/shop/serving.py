@@ -215,7 +215,7 @@ def _shop(settings: ShopSimulation, port: int) -> tuple[RunningShop, Web]:
 def _settings(argv: Sequence[str] | None) -> ShopSimulation:
     arguments = vars(_parser().parse_args(argv))
     arguments["within"] = timedelta(minutes=arguments.pop("within_min"))
-    slopes = {name: arguments.pop(name) for name in ("price_slope_percent", "lead_slope_day")}
+    slopes = {name: arguments.pop(name) for name in ("price_slope_percent", "lead_slope_percent")}
     arguments["taste"] = Taste(**slopes)
     return ShopSimulation(**arguments)
 
@@ -232,7 +232,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--wares", type=Wares, choices=list(Wares), default=known.wares, help="trays alone, or the whole range")
     add("--artwork", action="store_true", help="trays carry the address of a picture (artwork_url)")
     add("--price-slope-percent", type=float, default=known.taste.price_slope_percent, help=f"{_MINDS} a dearer percent")
-    add("--lead-slope-day", type=float, default=known.taste.lead_slope_day, help=f"{_MINDS} another day of lead")
+    add("--lead-slope-percent", type=float, default=known.taste.lead_slope_percent, help=f"{_MINDS} a later percent")
     add("--with-trouble", action="store_true", help="add an unknown article and a bad width")
     add("--seed", type=int, default=known.seed)
     add("--waiting", action="store_true", help="customers begin at POST /_simulator/customers")

@@ -226,6 +226,7 @@ class Store:
         if fields or keys:
             after = replace(after, modified=self.now)
         self.articles[article_id] = after
+        self._window.notice(after, self.now)
         return Write(subject="product", id=article_id, sku=before.sku, keys=(*fields, *keys), values=_flat(values))
 
     # Looking things up

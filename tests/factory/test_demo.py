@@ -28,6 +28,7 @@ async def wishes(state_dir: Path) -> AsyncIterator[Wishes]:
         trouble=False,
         directory=state_dir,
         config=shipped("demo/kvot.yaml"),
+        whole=False,
         epoch=SystemClock().now().replace(microsecond=0),
     )
 

@@ -140,14 +140,14 @@ def bought(see: dict[str, Look], sku: str, *, until: timedelta = BEFORE_THE_RUSH
 
 
 @pytest.mark.parametrize(
-    "worse", [Look(dearer_percent=30), Look(later_h=24 * 8), Look(dearer_percent=15, later_h=24 * 4)]
+    "worse", [Look(dearer_percent=30), Look(later_percent=150), Look(dearer_percent=15, later_percent=80)]
 )
 def test_what_is_dearer_or_takes_longer_than_usual_is_bought_less(worse: Look) -> None:
     assert bought({"PLATE-W-1": worse}, "PLATE-W-1") < 0.8 * bought({}, "PLATE-W-1")
 
 
 def test_what_is_cheaper_and_comes_sooner_is_bought_more() -> None:
-    better = Look(dearer_percent=-10, later_h=-24 * 4)
+    better = Look(dearer_percent=-10, later_percent=-80)
     assert bought({"PLATE-W-1": better}, "PLATE-W-1") > 1.2 * bought({}, "PLATE-W-1")
 
 
@@ -173,7 +173,7 @@ def test_who_was_asked_by_a_campaign_looks_only_at_what_it_is_open_for() -> None
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(
-    "look", [USUAL, Look(dearer_percent=500), Look(dearer_percent=-90, later_h=-900, campaign=True)]
+    "look", [USUAL, Look(dearer_percent=500), Look(dearer_percent=-90, later_percent=-100, campaign=True)]
 )
 def test_whatever_the_shop_shows_each_planned_order_is_placed_once_and_in_time(seed: int, look: Look) -> None:
     skus = ("PLATE-W-1", "PLATE-B-1", "SET-12", "TRAY-12", "TRAY-12-W", "TRAY-12-B", "MUG-RED", "MUG-BLUE", "GIFT-500")
@@ -202,17 +202,18 @@ def test_visitors_remember_the_first_price_and_the_first_lead_they_saw() -> None
             {"key": "_kvot_campaign", "value": campaign},
         ]
         store.write_article(article.id, {"regular_price": price, "meta_data": meta})
+        window.notice(store.article_of("PLATE-W-1"), OPENING)
         return window.look(store.article_of("PLATE-W-1"), OPENING)
 
     assert shown("129.00", 40) == USUAL
-    later = shown("141.90", 64, "visibility")
-    assert (round(later.dearer_percent, 6), later.later_h, later.campaign) == (10, 24, True)
-    assert shown("129.00", -5).later_h == -40
+    later = shown("141.90", 60, "visibility")
+    assert (round(later.dearer_percent, 6), later.later_percent, later.campaign) == (10, 50, True)
+    assert shown("129.00", -5).later_percent == -100
     store.write_article(article.id, {"meta_data": [{"key": "_kvot_promise", "value": "soon"}]})
-    assert window.look(store.article_of("PLATE-W-1"), OPENING).later_h == 0
+    assert window.look(store.article_of("PLATE-W-1"), OPENING).later_percent == 0
 
 
 def test_the_log_odds_fall_with_price_and_lead_from_the_usual_conversion() -> None:
-    taste = Taste(conversion=0.2, price_slope_percent=0.03, lead_slope_day=0.12)
+    taste = Taste(conversion=0.2, price_slope_percent=0.03, lead_slope_percent=0.006)
     assert taste.chance(taste.liking(USUAL)) == pytest.approx(0.2)
-    assert taste.liking(Look(dearer_percent=10, later_h=48)) == pytest.approx(-0.54)
+    assert taste.liking(Look(dearer_percent=10, later_percent=40)) == pytest.approx(-0.54)

@@ -208,6 +208,7 @@ def test_a_clean_day_is_clean(day: Evidence) -> None:
         "runs": 2,
         "promises_made": count,
         "promises_kept": count - 1,
+        "policies": {},
         "broken": [],
     }
 

@@ -81,7 +81,7 @@ class Play:
         return bool(shop["done"]) and status is not None and self._over(status, shop["placed"] + shop["trouble"])
 
     async def verdict(self) -> Verdict:
-        """Let the witness judge by the shop's, the press's and the broker's own records."""
+        """Let the witness judge by the shop's, the machines' and the broker's own records."""
         wishes = self._wishes
         told = await self._told()
         await asyncio.to_thread(
@@ -100,6 +100,7 @@ class Play:
                 facts=self._listener.facts(),
                 writes=read_writes(wishes.shop_log),
                 tags=self._listener.tags(),
+                prices=self._listener.prices(),
             )
         )
 
@@ -119,7 +120,7 @@ class Play:
         return sum(entry.event == "start" for entry in self._journal())
 
     def _under_way(self) -> bool:
-        """Say whether the press has a started, unfinished job by its own journal."""
+        """Say whether some machine has a started, unfinished job by its own journal."""
         last = {(entry.machine, entry.job): entry.event for entry in self._journal()}
         return any(event in {"start", "resume"} for event in last.values())
 

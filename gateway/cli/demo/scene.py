@@ -35,7 +35,7 @@ class Wishes:
     config: Path
     gateway: Sequence[str] = (sys.executable, "-m", "gateway")  # a test may put another build here
     press: Sequence[str] = ()  # more arguments for the press
-    whole: bool = False  # the whole factory: oven, station and runs beside the press
+    whole: bool = True  # the whole factory: oven, station and runs beside the press
     grace_s: float = 60.0  # beyond the customers' time, before the verdict is taken as it is
     epoch: datetime  # when the demo's business time begins, in both times
 

@@ -42,6 +42,6 @@ def _body(status: Mapping[str, Any] | None, *, starts: int, facts: int) -> Table
         waiting = "  ".join(f"{one['destination']} {one['pending']}" for one in status["outbox"])
         table.add_row("still to tell", Text(waiting or "nothing"))
         table.add_row("exceptions", str(status["exceptions_open"]))
-    table.add_row("press's own journal", f"{starts} physical starts")
+    table.add_row("machines' own journals", f"{starts} physical starts")
     table.add_row("heard over MQTT", f"{facts} facts")
     return table

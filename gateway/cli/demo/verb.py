@@ -36,8 +36,8 @@ def demo(
     with_trouble: Annotated[
         bool, typer.Option("--with-trouble", help="Add an unknown article and a bad width.")
     ] = False,
-    whole: Annotated[
-        bool, typer.Option("--whole", help="The whole factory: an oven that gathers runs and a packing station too.")
+    only_press: Annotated[
+        bool, typer.Option("--only-press", help="The smallest factory: a press that makes to order, and nothing else.")
     ] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep journals, logs and the ledger in this directory.")] = None,
     output: OutputOption = Output.TABLE,
@@ -57,8 +57,8 @@ def demo(
             kill_at=kill_at,
             trouble=with_trouble,
             directory=directory,
-            whole=whole,
-            config=shipped("demo/full.yaml" if whole else "demo/kvot.yaml"),
+            whole=not only_press,
+            config=shipped("demo/kvot.yaml" if only_press else "demo/full.yaml"),
             epoch=SystemClock().now().replace(microsecond=0),
         )
         _say(wishes)
