@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
+from typing import Final
 
 from gateway.domain.states import LineState
 
+EASE: Final = timedelta(hours=6)
 _WORST_FIRST = (
     LineState.QUARANTINED,
     LineState.NOT_DUE,
@@ -38,7 +41,8 @@ def order_state(states: Iterable[LineState]) -> LineState:
 def told(lines: Iterable[LineStanding]) -> dict[str, str]:
     """Give what a shop is told of an order: state, progress in percent of pieces made, promise, expectation.
 
-    Promise and expectation are the latest of the lines; keys without a value are left out.
+    Promise and expectation are the latest of the lines, and a line without an expectation comes as promised; keys
+    without a value are left out.
     """
     lines = tuple(lines)
     made = [line for line in lines if line.state not in {LineState.NOT_MADE, LineState.CANCELLED}]
@@ -48,10 +52,30 @@ def told(lines: Iterable[LineStanding]) -> dict[str, str]:
         "_kvot_state": order_state(line.state for line in lines).value,
         "_kvot_progress": str(100 * good // wanted if wanted else 100),
     }
-    for key, times in (
-        ("_kvot_promise", [line.promise_at for line in made if line.promise_at]),
-        ("_kvot_expected", [line.expected_at for line in made if line.expected_at]),
-    ):
-        if times:
-            values[key] = max(times)
+    promises = [line.promise_at for line in made if line.promise_at]
+    if promises:
+        values["_kvot_promise"] = max(promises)
+    if any(line.expected_at for line in made):
+        values["_kvot_expected"] = max(times for line in made if (times := line.expected_at or line.promise_at))
     return values
+
+
+def expectation(
+    forecast: datetime | None, *, promise: datetime, before: datetime | None, zone: tzinfo
+) -> datetime | None:
+    """Give what a customer is to expect instead of what he was told last; None while that stands.
+
+    `forecast`: when he gets it in nine of ten cases, None while nothing speaks against the promise. Only days later
+    than the promised one are told. Another day is told as soon as it is later; an earlier one when the forecast would
+    have to slip by `EASE` to be wrong, and when that is the promised day, the promise itself is expected again.
+    """
+    told = before or promise
+    wanted = promise if forecast is None or _day(forecast, zone) <= _day(promise, zone) else forecast
+    if _day(wanted, zone) > _day(told, zone):
+        return wanted
+    eased = wanted if forecast is None else max(wanted, forecast + EASE)
+    return wanted if _day(eased, zone) < _day(told, zone) else None
+
+
+def _day(at: datetime, zone: tzinfo) -> date:
+    return at.astimezone(zone).date()

@@ -37,6 +37,7 @@ def tell(tx: Tx, order_id: int, *, now: datetime) -> None:
         state=values["_kvot_state"],
         progress=int(values["_kvot_progress"]),
         promise_at=values.get("_kvot_promise"),
+        expected_at=values.get("_kvot_expected"),
     )
 
 

@@ -11,11 +11,13 @@ from gateway.clock import Clock
 from gateway.domain.offers import Offer, Origin, make_offer, what_changed, whose_price
 from gateway.domain.pricing import About, FamilyRules, Mode, Policy, Published, RunPlan, Seen, Source, render
 from gateway.domain.runs import foresee
+from gateway.domain.standing import expectation
 from gateway.errors import ShopError
 from gateway.ledger import offers
 from gateway.ledger.campaigns import follow_campaign
 from gateway.ledger.database import Ledger, Tx, ring
 from gateway.ledger.exceptions import open_exception, settle
+from gateway.ledger.expectations import Awaited, awaited, expect
 from gateway.ledger.list_prices import listed, set_list_price
 from gateway.ledger.offers import Publication
 from gateway.ledger.proposals import expire, propose, propose_near
@@ -124,9 +126,10 @@ class Rounds:
     async def once(self) -> None:
         """Plan every family, put in force what changed, and show it all."""
         now = self._clock.now()
-        seen = await self._ledger.read(lambda tx: look(tx, self._pricing, self.sold, now=now))
+        seen, waiting = await self._ledger.read(lambda tx: (look(tx, self._pricing, self.sold, now=now), awaited(tx)))
         decided = [one for family in seen if (one := await self._decide(family, now)) is not None]
         steps = [step for one in decided for step in self._steps(one, now)]
+        steps += self._expectations(decided, waiting, now)
         steps += [partial(_withdraw, shop=shop, sold=sold, now=now) for shop, sold in self._still_offered()]
         if steps:
             await self._ledger.write(lambda tx: [step(tx) for step in steps])
@@ -188,6 +191,21 @@ class Rounds:
         for priced in one.articles:
             steps += self._proposals(priced, now)
         steps += self._campaign_proposal(one, now)
+        return steps
+
+    def _expectations(self, decided: Sequence[Decided], waiting: Sequence[Awaited], now: datetime) -> list[Step]:
+        """Give what has to be written because an order line comes on another day than its customer was told last."""
+        plans = {one.seen.view.family: one.plan for one in decided if not one.stale}
+        steps: list[Step] = []
+        for line in waiting:
+            late = [plans[name].late.get(str(line.order_id)) for name in line.waits if name in plans]
+            late += [plans[name].machine_done_at for name in line.under_way if name in plans]
+            if not late:
+                continue
+            forecast = max((at for at in late if at is not None), default=None)
+            at = expectation(forecast, promise=line.promise_at, before=line.expected_at, zone=self._pricing.zone)
+            if at is not None:
+                steps.append(partial(expect, line=line, at=at, now=now))
         return steps
 
     def _publication(self, priced: Priced) -> Publication:

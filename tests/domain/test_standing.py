@@ -54,6 +54,11 @@ def test_promise_and_expectation_are_the_latest_of_the_lines_and_left_out_withou
     assert set(told([_line()])) == {"_kvot_state", "_kvot_progress"}
 
 
+def test_a_line_without_an_expectation_comes_as_promised() -> None:
+    lines = [_line(promise_at="2026-05-12"), _line(promise_at="2026-05-09", expected_at="2026-05-10")]
+    assert told(lines)["_kvot_expected"] == "2026-05-12"
+
+
 def test_a_cancelled_lines_promise_is_not_told() -> None:
     assert "_kvot_promise" not in told([_line(LineState.CANCELLED, promise_at="2026-05-09"), _line()])
 

@@ -31,8 +31,11 @@ def forecast(schedule: Schedule, release: ReleaseDecision) -> Forecast:
     )
 
 
-def endangered(schedule: Schedule, release: ReleaseDecision) -> tuple[Group, ...]:
-    """Give what will not be ready in nine of ten cases, if the run starts when it has to and the machine can."""
+def endangered(schedule: Schedule, release: ReleaseDecision) -> tuple[tuple[Group, float], ...]:
+    """Give what will not be ready in nine of ten cases, if the run starts when it has to and the machine can.
+
+    With each group comes when it reaches the customer instead, in nine of ten cases (a timestamp).
+    """
     start = max(schedule.now, schedule.free)
     if release.kind is not ReleaseKind.NOW and schedule.latest is not None:
         start = max(start, schedule.latest)
@@ -43,8 +46,9 @@ def endangered(schedule: Schedule, release: ReleaseDecision) -> tuple[Group, ...
     position, late = 0, []
     for group in schedule.groups:
         position += group.units
-        if start_h + schedule.figures.sure_h(position, _Z90) > group.ready_by_h or start > group.ready_by:
-            late.append(group)
+        needed_h = schedule.figures.sure_h(position, _Z90)
+        if start_h + needed_h > group.ready_by_h or start > group.ready_by:
+            late.append((group, schedule.way.arrival(schedule.axis.add(start, needed_h))))
     return tuple(late)
 
 

@@ -34,7 +34,7 @@ def plan(inputs: RunInputs, now: datetime) -> RunPlan:
     price, why_price = decide_price(inputs, wanted_factor(schedule), now)
     campaign, why_campaign = decide_campaign(schedule, price, promise)
     expected = forecast(schedule, release)
-    at_risk, why_risk = _at_risk(schedule, release, expected)
+    late, why_risk = _at_risk(schedule, release, expected)
     place = bid(schedule, units=schedule.fill + schedule.reserved, hours=schedule.hours_left)
     return RunPlan(
         at=now,
@@ -60,7 +60,9 @@ def plan(inputs: RunInputs, now: datetime) -> RunPlan:
         forecast=expected,
         cost=cost_now(schedule, expected, bid=place),
         confidence=0.0 if seen.stale else min([1.0, *seen.confidence.values()]),
-        at_risk=at_risk,
+        at_risk=tuple(late),
+        late=late,
+        machine_done_at=moment(schedule.way.arrival(schedule.free)),
         reasons=(*why_release, *why_price, *why_promise, *why_campaign, *why_risk, *_why_level(level, seen.level)),
         promise_for=partial(promise_for, schedule),
     )
@@ -92,16 +94,16 @@ def _why_promise(schedule: Schedule, promise: Promise) -> Iterator[Reason]:
 
 def _at_risk(
     schedule: Schedule, release: ReleaseDecision, expected: Forecast
-) -> tuple[tuple[str, ...], tuple[Reason, ...]]:
-    """Name the orders whose p90 finish is later than their promise needs, and say so."""
-    late = {group.ready_by for group in endangered(schedule, release)}
+) -> tuple[dict[str, datetime], tuple[Reason, ...]]:
+    """Name the orders whose p90 finish is later than their promise needs, with when they arrive, and say so."""
+    late = {group.ready_by: arrival for group, arrival in endangered(schedule, release)}
     if not late:
-        return (), ()
-    orders = tuple(
-        order.order_id
-        for order in schedule.inputs.seen.orders
-        if order.promise is not None and schedule.way.ready_by(order.promise.timestamp()) in late
-    )
+        return {}, ()
+    orders: dict[str, datetime] = {}
+    for order in schedule.inputs.seen.orders:
+        arrival = None if order.promise is None else late.get(schedule.way.ready_by(order.promise.timestamp()))
+        if arrival is not None:
+            orders[order.order_id] = max(moment(arrival), orders.get(order.order_id, moment(arrival)))
     due = moment(min(late))
     return orders, (_promise("promise_at_risk", orders=len(orders), finish=expected.finish_p90, due=due),)
 

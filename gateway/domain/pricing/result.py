@@ -1,6 +1,6 @@
 """What `plan` answers: every published field of an open run, and why each is what it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -96,7 +96,9 @@ class RunPlan:
 
     latest_start: None without promises. hours_left: d, negative when the latest start has passed, D* for an
     empty run. earns: the fill has reached break-even. level: the demand level to give the next plan.
-    at_risk: order ids whose p90 finish is later than their promise needs. promise_for(q): for q more units.
+    at_risk: order ids whose p90 finish is later than their promise needs; late: when these reach the customer in nine
+    of ten cases. machine_done_at: when what is under way at the machine now does, on average. promise_for(q): for q
+    more units.
     """
 
     at: datetime
@@ -123,5 +125,7 @@ class RunPlan:
     cost: CostNow
     confidence: float
     at_risk: tuple[str, ...]
+    late: Mapping[str, datetime]
+    machine_done_at: datetime
     reasons: tuple[Reason, ...]
     promise_for: Callable[[int], Promise] = field(compare=False, repr=False)
