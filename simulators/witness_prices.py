@@ -152,11 +152,10 @@ def _by_distance(heard: Published, offers: Sequence[ShownOffer]) -> tuple[dict[s
     }
     if min(len(far), len(near)) < ENOUGH_OFFERS:
         return view, []
-    asked = any(offer.campaign for offer in near) or not any(offer.closes_at for offer in near)
     return view, [
         _less("price_near", view, "price_far"),
         _less("lead_near_min", view, "lead_far_min"),
-        "" if asked else "no campaign was open near a run",
+        "" if any(offer.campaign for offer in near) else "no campaign was open near a run",
     ]
 
 
@@ -210,11 +209,11 @@ def _same_run(before: ShownOffer, after: ShownOffer) -> bool:
 
 
 def _is_near(heard: Published, offer: ShownOffer, offers: Sequence[ShownOffer]) -> bool:
-    """Say whether the run closes soon, or has passed its closing and waits for its start."""
-    if _run_of(heard, offer) is None:
+    """Say whether its run closes soon."""
+    if offer.closes_at is None:
         return False
     widest = max((one.closes_at - one.at for one in offers if one.closes_at is not None), default=timedelta(0))
-    return offer.closes_at is None or offer.closes_at - offer.at <= NEAR * widest
+    return offer.closes_at - offer.at <= NEAR * widest
 
 
 def _less(what: str, view: Mapping[str, Any], other: str) -> str:

@@ -51,6 +51,7 @@ async def test_a_whole_factory_makes_each_part_once_though_its_gateway_is_killed
     verdict = await _play(whole)
     assert verdict.broken == ()
     assert verdict.offers_published > 0
+    assert set(verdict.policies) == {"countdown", "distance"}
     assert verdict.promises_made > 0  # kept at the demo's own speed: polls and disks are not faster here
 
 
