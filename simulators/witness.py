@@ -47,7 +47,6 @@ __all__ = [
 
 FINISHED = frozenset({"made", "shipped", "not_made", "cancelled"})
 _PRICING = frozenset({"offer", "campaign", "proposal"})  # what a fact tells of, by the first word of its type
-_ABOUT_PRICES = ("offers", "campaigns", "runs")  # the topics that tell of them
 _SESSION_S = 3600  # the broker keeps for us what it hears while we reconnect
 
 
@@ -278,15 +277,16 @@ class Listener:
             self.messages += 1
             if isinstance(fact, Fact):
                 self._facts[fact.id] = fact
-            elif fact is not None or (topic.endswith("/tags") and not self._tags.hear(topic, payload)):
+                readable = self._prices.hear(topic, payload)
+            elif topic.endswith("/open"):
+                readable = self._prices.hear(topic, payload)
+            elif topic.endswith("/tags"):
+                readable = self._tags.hear(topic, payload)
+            else:
+                readable = fact is None
+            if not readable:
                 self._unreadable.append(topic)
-            if fact is None or isinstance(fact, Fact):
-                self._hear_prices(topic, payload)
             self._lock.notify_all()
-
-    def _hear_prices(self, topic: str, payload: bytes) -> None:
-        if any(f"/{kind}/" in topic for kind in _ABOUT_PRICES) and not self._prices.hear(topic, payload):
-            self._unreadable.append(topic)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ ENOUGH_ORDERS = 20  # with fewer, chance decides what a policy has to show
 ENOUGH_OFFERS = 2  # of one kind
 NEAR = 1 / 3  # of the longest time to its closing that was told: from there on a run is near
 LONG = timedelta(minutes=25)  # a run that collects so long must be seen to come nearer
+SILENT = timedelta(minutes=10)  # without any fact: the gateway is away, and says nothing of prices either
 _SLACK = timedelta(minutes=3)  # a round of prices sees a run a moment before or after its fact
 _BEGIN, _END = "run.collecting", "run.releasing"
 
@@ -58,12 +59,16 @@ class ShopWrite:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """All that was heard of prices: offers by time, runs, which policy each family has, campaigns opened by family."""
+    """All that was heard of prices: offers by time, runs, which policy each family has, campaigns opened by family.
+
+    `moments`: when facts of any kind happened, in order.
+    """
 
     offers: tuple[ShownOffer, ...] = ()
     runs: tuple[Collected, ...] = ()
     policies: Mapping[str, str] = field(default_factory=dict)
     campaigns: Mapping[str, int] = field(default_factory=dict)
+    moments: tuple[datetime, ...] = ()
 
 
 class PriceBook:
@@ -74,9 +79,10 @@ class PriceBook:
         self._runs: dict[int, Collected] = {}
         self._policies: dict[str, str] = {}
         self._campaigns: dict[str, str] = {}
+        self._moments: set[datetime] = set()
 
     def hear(self, topic: str, payload: bytes) -> bool:
-        """Take one message of any topic; False for one about prices that cannot be read."""
+        """Take a fact, or the mirror of an open run; False for one that cannot be read."""
         if not payload:
             return True  # the removal of a retained message
         try:
@@ -97,9 +103,12 @@ class PriceBook:
             runs=tuple(self._runs.values()),
             policies=dict(self._policies),
             campaigns={family: families.count(family) for family in families},
+            moments=tuple(sorted(self._moments)),
         )
 
     def _fact(self, body: Mapping[str, Any]) -> None:
+        if "t" in body:
+            self._moments.add(_moment(body["t"]))
         match body.get("type"):
             case "offer.changed":
                 self._offers[body["id"]] = _offer(body)
@@ -143,7 +152,7 @@ def look_at(
 def _by_distance(heard: Published, offers: Sequence[ShownOffer]) -> tuple[dict[str, Any], list[str]]:
     """Compare offers while no run collects with those shortly before a run closes."""
     far = [offer for offer in offers if _run_of(heard, offer) is None]
-    near = [offer for offer in offers if _is_near(heard, offer, offers)]
+    near = [offer for offer in offers if _is_near(offer, offers)]
     view = {
         "price_far": _mean([offer.factor for offer in far]),
         "price_near": _mean([offer.factor for offer in near]),
@@ -168,7 +177,7 @@ def _by_countdown(heard: Published, offers: Sequence[ShownOffer]) -> tuple[dict[
                 down += after.lead_h < before.lead_h
                 up += after.lead_h > before.lead_h
     families = {offer.family for offer in offers}
-    long = sum(run.family in families and run.until is not None and run.until - run.since >= LONG for run in heard.runs)
+    long = sum(run.family in families and _was_long(heard, run) for run in heard.runs)
     relations = [
         f"{long} runs collected for long, but no told lead ever went down" if long and not down else "",
         f"the lead told within a run rose {up} times and fell {down} times" if up > down else "",
@@ -203,12 +212,20 @@ def _run_of(heard: Published, offer: ShownOffer, *, slack: timedelta = timedelta
     return max(its, key=lambda run: run.since, default=None)
 
 
+def _was_long(heard: Published, run: Collected) -> bool:
+    """Say whether a run collected for long, and the gateway was never away meanwhile."""
+    if run.until is None or run.until - run.since < LONG:
+        return False
+    during = [run.since, *(at for at in heard.moments if run.since < at < run.until), run.until]
+    return all(after - before <= SILENT for before, after in pairwise(during))
+
+
 def _same_run(before: ShownOffer, after: ShownOffer) -> bool:
     """Say by the offers themselves whether both belong to one run: it closes, and no later than it was told to."""
     return before.closes_at is not None and after.closes_at is not None and after.closes_at <= before.closes_at
 
 
-def _is_near(heard: Published, offer: ShownOffer, offers: Sequence[ShownOffer]) -> bool:
+def _is_near(offer: ShownOffer, offers: Sequence[ShownOffer]) -> bool:
     """Say whether its run closes soon."""
     if offer.closes_at is None:
         return False

@@ -58,9 +58,13 @@ def iso(minutes: float) -> str:
 
 
 def heard(
-    *, white: Iterable[Said] = FAR_THEN_NEAR, black: Iterable[Said] = COUNTING_DOWN, run: tuple[float, float] = RUN
+    *,
+    white: Iterable[Said] = FAR_THEN_NEAR,
+    black: Iterable[Said] = COUNTING_DOWN,
+    run: tuple[float, float] = RUN,
+    others: Iterable[float] = (),
 ) -> Published:
-    """Tell the book the policies, one run of each colour, the campaigns, and these offers."""
+    """Tell the book the policies, one run of each colour, the campaigns, these offers, and other facts at times."""
     book = PriceBook()
 
     def hear(topic: str, **body: Any) -> None:
@@ -89,6 +93,8 @@ def heard(
                 **closes,
                 **({} if one.campaign is None else {"campaign": one.campaign}),
             )
+    for at in others:
+        hear("orders/1/event", id=f"o{at}", type="order.state", t=ms(at))
     return book.total()
 
 
@@ -155,9 +161,20 @@ def test_by_distance_what_is_not_dearer_and_later_far_from_a_run_is_told(change:
     assert why in told
 
 
+SILENT_BLACK: dict[str, Any] = {
+    "white": FAR_THEN_NEAR[:3],
+    "black": COUNTING_DOWN[:2],
+}  # nothing but other facts after 10 minutes
+
+
 def test_by_count_down_a_long_run_whose_lead_never_falls_is_told() -> None:
-    (told,) = broken(heard(black=changed(COUNTING_DOWN, lambda one: replace(one, lead=45))))
+    (told,) = broken(heard(black=changed(COUNTING_DOWN, lambda one: replace(one, lead=45)), others=(18,)))
     assert told == "countdown: 1 runs collected for long, but no told lead ever went down"
+    assert broken(heard(**SILENT_BLACK, others=(12, 20, 29, 36))) == [told]
+
+
+def test_a_run_that_collected_while_the_gateway_was_away_has_nothing_to_show() -> None:
+    assert broken(heard(**SILENT_BLACK, others=(12, 20, 31, 36))) == []
 
 
 def test_by_count_down_a_lead_that_rises_while_its_run_comes_nearer_is_told() -> None:
