@@ -12,6 +12,7 @@ from gateway import __version__
 from gateway.api.desk import Desk, View
 from gateway.api.person import Asked, HoldAsked, Person, found
 from gateway.api.runs import run_routes
+from gateway.api.stock import stock_routes
 from gateway.domain.machines import Level
 from gateway.errors import LedgerError, RefusedError
 from gateway.ledger import traces, views
@@ -65,6 +66,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(_acts(desk), prefix="/api/v1")
     app.include_router(run_routes(desk), prefix="/api/v1/runs")
     app.include_router(_stations(desk), prefix="/api/v1/stations")
+    app.include_router(stock_routes(desk), prefix="/api/v1/stock")
     return app
 
 

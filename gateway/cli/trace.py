@@ -15,7 +15,10 @@ ORDERS = ("order_id", "shop", "number", "line_id", "product", "step", "quantity"
 
 def trace(
     subject: Annotated[
-        str, typer.Argument(metavar="ORDER|LOT", help="An order's order_id, or a lot: the job_id that made it.")
+        str,
+        typer.Argument(
+            metavar="ORDER|LOT", help="An order's order_id, a lot (the job_id that made it), or lot:L of stock."
+        ),
     ],
     socket: SocketOption = None,
     state_dir: StateOption = None,
@@ -23,7 +26,8 @@ def trace(
 ) -> None:
     """Follow an order down to its lots, or a lot to its orders and to the lots before and after it."""
     kind = "order" if subject.isascii() and subject.isdigit() else "lot"
-    found = get(f"/api/v1/trace/{kind}/{quote(subject, safe='')}", socket=socket, state=state_dir)
+    name = subject.removeprefix("lot:")  # a supplier's lot may be a number
+    found = get(f"/api/v1/trace/{kind}/{quote(name, safe='')}", socket=socket, state=state_dir)
     if output is not Output.TABLE:
         show(found, output)
     elif kind == "order":

@@ -3,7 +3,7 @@
 import typer
 
 from gateway import __version__
-from gateway.cli import config, exceptions, jobs, machines, orders, run, runs, simulate, stations, status, trace
+from gateway.cli import config, exceptions, jobs, machines, orders, run, runs, simulate, stations, status, stock, trace
 from gateway.cli.demo.verb import demo
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.add_typer(jobs.app, name="jobs", help="What the machines make.")
 app.add_typer(runs.app, name="runs", help="What is made together, and what waits for somebody.")
 app.add_typer(machines.app, name="machines", help="Who may start what.")
 app.add_typer(stations.app, name="stations", help="What people work on, and what they say of it.")
+app.add_typer(stock.app, name="stock", help="Material as people count it, and goods on the shelf.")
 app.add_typer(exceptions.app, name="exceptions", help="What people must decide.")
 app.add_typer(config.app, name="config", help="Check, show and describe the configuration.")
 app.add_typer(simulate.app, name="simulate", help="Shops and machines that do not exist.")

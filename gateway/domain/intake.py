@@ -56,6 +56,7 @@ class Requirement:
     parameters: Mapping[str, Scalar]
     quantity: int
     places: float = 1.0  # what a piece takes of a run
+    batch: int | None = None  # pieces that come from the step before together; None: all at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,4 +232,5 @@ def _require(
         parameters=parameters,
         quantity=quantity,
         places=step.places,
+        batch=step.batch,
     )

@@ -1,7 +1,7 @@
 """Requirements collect in open runs, and runs are released: what to make together, when, and on which machine."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
@@ -38,6 +38,14 @@ class Owed:
     remakes: int  # jobs already made for it beyond the first
     ready: int
     places: float = 1.0
+    batch: int | None = None  # pieces that come from the step before together; None: all at once
+
+    @property
+    def startable(self) -> int:
+        """Give the pieces that can be made now: whole batches, and the rest once all of it is there."""
+        if self.batch is None or self.ready >= self.quantity:
+            return min(self.quantity, self.ready)
+        return self.ready - self.ready % self.batch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,12 +207,20 @@ def _fill_up(needs: Sequence[Owed], *, fill: float, family: Family) -> list[Join
     at_once = family.run.release is Release.AT_ONCE
     joins: list[Join] = []
     for need in needs:
-        wanted = min(need.quantity, need.ready) if at_once else need.quantity
+        wanted = need.startable if at_once else need.quantity
         fits = min(wanted, math.floor((family.run.places - fill) / need.places + 1e-9))
         if fits < 1 and fill == 0 and wanted >= 1:
             fits = 1  # one piece larger than a whole run is a run of its own
         if fits < 1:
             continue
-        joins.append(Join(need=need, quantity=fits))
+        joins += [Join(need=need, quantity=pieces) for pieces in _batches(fits, need.batch)]
         fill += fits * need.places
     return joins
+
+
+def _batches(pieces: int, batch: int | None) -> Iterator[int]:
+    """Give the jobs that pieces join in: one, or as many as there are batches, the last of them the rest."""
+    size = batch or pieces
+    while pieces > 0:
+        yield min(size, pieces)
+        pieces -= size

@@ -82,6 +82,7 @@ LINE_MOVES: frozenset[LineMove] = frozenset(
         (LineState.NOT_DUE, LineState.CANCELLED),
         (LineState.QUARANTINED, LineState.CANCELLED),
         (LineState.IN_PRODUCTION, LineState.CANCELLED),  # a person decides: what is made goes to the shelf
+        (LineState.MADE, LineState.CANCELLED),  # likewise, before it has left
     }
 )
 

@@ -8,6 +8,7 @@ from gateway.ledger import facts
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception
 from gateway.ledger.job_ids import new_job_id
+from gateway.ledger.job_states import FELL_SHORT, IN_WORK, UNDER_WAY
 from gateway.ledger.jobs import move_job
 from gateway.ledger.lines import move_line
 from gateway.ledger.runs import move_run
@@ -15,15 +16,15 @@ from gateway.ledger.sql import change, insert, row, rows
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text, to_time
 
-UNFINISHED = "('waiting','released','in_doubt','accepted','running','interrupted')"
-UNDER_WAY = "('released','in_doubt','accepted','running','interrupted')"
-
 # Pieces of the step before that are good and that nobody has used: neither in a job that was released
-# nor in one that ended. The first step has its material, as far as the ledger knows. Nothing of a line is ready
-# before each of its files was checked.
+# nor in one that ended. A step that takes all at once has none until that step has made all. What the first
+# step needs is stock, see `shortages`. Nothing of a line is ready before each of its files was checked.
 _READY = f"""
     CASE WHEN EXISTS (SELECT 1 FROM files f WHERE f.line_id = r.line_id AND f.state <> 'checked') THEN 0
-    WHEN r.step = 1 THEN r.quantity ELSE
+    WHEN r.step = 1 THEN r.quantity
+    WHEN r.batch IS NULL AND EXISTS (SELECT 1 FROM requirements p WHERE p.line_id = r.line_id
+      AND p.component = r.component AND p.step = r.step - 1 AND p.good < p.quantity) THEN 0
+    ELSE
       COALESCE((SELECT p.good FROM requirements p
                 WHERE p.line_id = r.line_id AND p.component = r.component AND p.step = r.step - 1), 0)
       - COALESCE((SELECT SUM(a.quantity) FROM allocations a JOIN jobs j USING (job_id)
@@ -40,14 +41,15 @@ def owed(tx: Tx) -> list[Owed]:
         tx,
         f"""
         SELECT * FROM (
-          SELECT r.requirement_id, r.family, r.setup_key, r.places, COALESCE(l.promise_at, '') AS promise_at,
-                 {_READY} AS ready,
+          SELECT r.requirement_id, r.family, r.setup_key, r.places, r.batch, COALESCE(l.promise_at, '') AS promise_at,
+                 {_READY} - CASE WHEN r.step = 1 THEN 0 ELSE COALESCE((
+                   SELECT SUM(a.quantity) FROM allocations a JOIN jobs j USING (job_id)
+                   WHERE a.requirement_id = r.requirement_id AND j.state = 'waiting'), 0) END AS ready,
                  r.quantity - r.good - COALESCE((
                    SELECT SUM(a.quantity) FROM allocations a JOIN jobs j USING (job_id)
-                   WHERE a.requirement_id = r.requirement_id
-                     AND (j.state IN {UNFINISHED} OR j.first_piece = 'made')), 0) AS lacking,
+                   WHERE a.requirement_id = r.requirement_id AND {IN_WORK}), 0) AS lacking,
                  (SELECT COUNT(*) FROM allocations a JOIN jobs j USING (job_id)
-                   WHERE a.requirement_id = r.requirement_id AND j.state IN ('completed','aborted'))
+                   WHERE a.requirement_id = r.requirement_id AND {FELL_SHORT})
                  - r.remade AS remakes
           FROM requirements r JOIN order_lines l USING (line_id) JOIN orders o USING (order_id)
           WHERE l.state IN ('received','planned','in_production')
@@ -64,6 +66,7 @@ def owed(tx: Tx) -> list[Owed]:
             remakes=need["remakes"],
             ready=max(0, need["ready"]),
             places=need["places"],
+            batch=need["batch"],
         )
         for need in found
     ]
@@ -162,7 +165,7 @@ def _members(tx: Tx, run_id: int) -> tuple[Member, ...]:
         f"SELECT j.job_id, j.quantity, r.requirement_id, r.places, {_READY} AS ready, l.promise_at, o.placed_at, "  # noqa: S608
         "o.order_id FROM jobs j JOIN allocations a USING (job_id) JOIN requirements r USING (requirement_id) "
         "JOIN order_lines l USING (line_id) JOIN orders o USING (order_id) "
-        "WHERE j.run_id = :run AND j.state = 'waiting' ORDER BY l.promise_at, l.line_id, j.job_id",
+        "WHERE j.run_id = :run AND j.state = 'waiting' ORDER BY l.promise_at, l.line_id, j.rowid",
         run=run_id,
     )
     left: dict[int, int] = {}
@@ -245,12 +248,12 @@ def _plan_line(tx: Tx, requirement_id: int, *, now: datetime) -> None:
 
 
 def _insert_job(tx: Tx, run_id: int, one: Join, *, site: str, epoch: int) -> str:
-    """Make one waiting job for pieces of a requirement; after a job that ended it is a remake of that one."""
+    """Make one waiting job for pieces of a requirement; after a job that fell short it is a remake of that one."""
     job_id = new_job_id(tx, site=site, epoch=epoch)
     before = row(
         tx,
-        "SELECT j.job_id FROM allocations a JOIN jobs j USING (job_id) WHERE a.requirement_id = :id "
-        "AND j.state IN ('completed','aborted') ORDER BY j.rowid DESC LIMIT 1",
+        "SELECT j.job_id FROM allocations a JOIN jobs j USING (job_id) "  # noqa: S608 - a constant
+        f"WHERE a.requirement_id = :id AND {FELL_SHORT} ORDER BY j.rowid DESC LIMIT 1",
         id=one.need.requirement_id,
     )
     change(

@@ -8,7 +8,9 @@ from gateway.domain.states import JobState, LineState
 from gateway.errors import RefusedError
 from gateway.ledger import exceptions, files, jobs
 from gateway.ledger.database import Tx, ring
-from gateway.ledger.lines import BY_A_PERSON, close_line
+from gateway.ledger.job_states import FELL_SHORT
+from gateway.ledger.lines import BY_A_PERSON, cancel_line, close_line
+from gateway.ledger.shortages import decide_shortage
 from gateway.ledger.sql import change, row, rows
 from gateway.ledger.unplanning import leave_runs
 
@@ -41,8 +43,12 @@ def decide(tx: Tx, exception_id: int, *, action: str, who: str, note: str, now: 
             _close_article(tx, name, now=now)
         case "order", "close":
             _close_row(tx, name, now=now)
+        case "order", "to_shelf":
+            _cancel_after_release(tx, name, now=now)
         case "requirement", "retry":
             _allow_more_remakes(tx, int(name))
+        case "run", "release_part" | "hold":
+            decide_shortage(tx, int(name), exception_id, action=action, who=who, now=now)
         case "requirement", "close":
             _close_requirement(tx, int(name), now=now)
         case "file", "retry":
@@ -147,13 +153,26 @@ def _close_row(tx: Tx, name: str, *, now: datetime) -> None:
         close_line(tx, line["line_id"], state=LineState.CANCELLED, reason=BY_A_PERSON, now=now)
 
 
+def _cancel_after_release(tx: Tx, name: str, *, now: datetime) -> None:
+    """Nobody wants this line any more, though it was begun: what is made of it goes to the shelf."""
+    order_id, _, shop_line_id = name.partition("/")
+    line = row(
+        tx,
+        "SELECT line_id FROM order_lines WHERE order_id = :order AND shop_line_id = :line",
+        order=int(order_id),
+        line=shop_line_id,
+    )
+    assert line is not None
+    cancel_line(tx, line["line_id"], reason=BY_A_PERSON, now=now)
+
+
 def _allow_more_remakes(tx: Tx, requirement_id: int) -> None:
     """Count remakes from here on."""
     change(
         tx,
-        "UPDATE requirements SET hold_reason = NULL, remade = (SELECT COUNT(*) FROM allocations a "
+        "UPDATE requirements SET hold_reason = NULL, remade = (SELECT COUNT(*) FROM allocations a "  # noqa: S608 - a constant
         "JOIN jobs j USING (job_id) "
-        "WHERE a.requirement_id = :id AND j.state IN ('completed','aborted')) WHERE requirement_id = :id",
+        f"WHERE a.requirement_id = :id AND {FELL_SHORT}) WHERE requirement_id = :id",
         id=requirement_id,
     )
 

@@ -59,6 +59,41 @@ def open_exception(
     return exception_id
 
 
+def keep_open(
+    tx: Tx,
+    *,
+    subject: str,
+    cause: str,
+    evidence: Mapping[str, object],
+    actions: Sequence[str],
+    at: datetime,
+) -> None:
+    """Ask for a decision once, however often the same is found; evidence and actions are kept as they are now."""
+    changed = {
+        "evidence": orjson.dumps(evidence).decode(),
+        "actions": orjson.dumps(list(actions)).decode(),
+        "subject": subject,
+        "cause": cause,
+    }
+    if (
+        row(
+            tx,
+            "SELECT 1 FROM exceptions WHERE subject = :subject AND cause = :cause AND state <> 'resolved'",
+            subject=subject,
+            cause=cause,
+        )
+        is None
+    ):
+        open_exception(tx, subject=subject, cause=cause, evidence=evidence, actions=actions, at=at)
+        return
+    change(
+        tx,
+        "UPDATE exceptions SET evidence = :evidence, actions = :actions WHERE subject = :subject AND cause = :cause "
+        "AND state <> 'resolved' AND (evidence <> :evidence OR actions <> :actions)",
+        **changed,
+    )
+
+
 def acknowledge(tx: Tx, exception_id: int, *, who: str, at: datetime) -> None:
     """Note that a named person has seen it and owns it; raise `RefusedError` when it is unknown or resolved."""
     known = _unresolved(tx, exception_id)

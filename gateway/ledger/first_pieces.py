@@ -46,7 +46,7 @@ def approve(tx: Tx, run_id: int, *, who: str, now: datetime) -> None:
     change(tx, "UPDATE lots SET approver = :who WHERE job_id = :job", who=who, job=job_id)
     change(tx, "UPDATE runs SET first_piece = :job WHERE run_id = :run", job=job_id, run=run_id)
     _remember(tx, run_id)
-    allocate(tx, job_id, good)
+    allocate(tx, job_id, good, now=now)
     tell_run(tx, run_id, "approved", who=who, now=now, job_id=job_id)
     run = row(tx, "SELECT family, machine FROM runs WHERE run_id = :run", run=run_id)
     assert run is not None
@@ -77,7 +77,7 @@ def reject(tx: Tx, run_id: int, *, reason: str, who: str, site: str, epoch: int,
             confirmed_by=who,
         )
     _decide(tx, job_id, "rejected")
-    allocate(tx, job_id, 0)
+    allocate(tx, job_id, 0, now=now)
     tell_run(tx, run_id, "rejected", who=who, now=now, job_id=job_id, reason=reason)
     following = another(tx, run_id, who=who, site=site, epoch=epoch, now=now)
     machine = row(tx, "SELECT machine FROM jobs WHERE job_id = :job", job=job_id)

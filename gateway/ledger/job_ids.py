@@ -48,13 +48,6 @@ def split_waiting(tx: Tx, job_id: str, quantity: int, *, site: str, epoch: int) 
             taken=quantity,
             job=job_id,
         )
-    # Two jobs where one would do: the second is no remake.
-    change(
-        tx,
-        "UPDATE requirements SET remade = remade + 1 WHERE requirement_id IN "
-        "(SELECT requirement_id FROM allocations WHERE job_id = :job)",
-        job=job_id,
-    )
     return copy
 
 

@@ -17,6 +17,7 @@ from gateway.ledger.lines import move_line
 from gateway.ledger.lots import open_lot
 from gateway.ledger.runs import follow_run
 from gateway.ledger.sql import change, insert, row, rows
+from gateway.ledger.stock import use_up
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
 from gateway.ledger.yields import allocate, withhold
@@ -221,7 +222,7 @@ def refusals(tx: Tx, job_id: str) -> int:
 
 
 def conclude(tx: Tx, job_id: str, *, state: JobState, finding: Finding, who: str, now: datetime) -> None:
-    """Store a job's result and what it yields for each line, before anything is cleared at the machine (R9).
+    """Store a job's result, what it used, and its yield for each line, before the machine is cleared (R9).
 
     Good pieces go to the allocations in order; what is lacking goes back to the plan. After an abort at
     the machine a person decides whether the rest is made again.
@@ -243,10 +244,10 @@ def conclude(tx: Tx, job_id: str, *, state: JobState, finding: Finding, who: str
         evidence=finding.evidence,
         confirmed_by=who if who != "kvot" else finding.confirmed_by,
     )
-    open_lot(tx, job_id, produced=produced)
+    open_lot(tx, job_id, produced=produced, used=use_up(tx, job_id, produced=produced, now=now))
     _start_lines(tx, job_id, now=now)
     if not withhold(tx, job_id, now=now):
-        allocate(tx, job_id, good)
+        allocate(tx, job_id, good, now=now)
     move_job(tx, job_id, seen=JobState(job["state"]), state=state, who=who, evidence=finding.evidence, now=now)
     if state is JobState.ABORTED and who == "kvot":
         _hold_after_abort(tx, job_id, good, job["quantity"], finding, now=now)

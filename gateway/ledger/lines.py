@@ -15,10 +15,11 @@ from gateway.errors import IllegalTransitionError
 from gateway.ledger import facts, files, offers
 from gateway.ledger.database import Tx
 from gateway.ledger.exceptions import open_exception, settle
+from gateway.ledger.shelf import give_back, give_up
 from gateway.ledger.sql import change, insert, row
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
-from gateway.ledger.unplanning import leave_runs
+from gateway.ledger.unplanning import cancel_waiting, leave_runs
 
 BY_A_PERSON = "closed by a person"
 _TOO_LATE = "changed after release"
@@ -68,9 +69,18 @@ def close_line(tx: Tx, line_id: int, *, state: LineState, reason: str, now: date
     seen = LineState(line["state"])
     if seen in _PASSED_OVER or seen is LineState.MADE:
         return
-    move_line(tx, line_id, seen=seen, state=state, reason=reason)
-    files.settle_line(tx, line_id, now=now)
+    _end_line(tx, line_id, seen=seen, state=state, reason=reason, now=now)
     tell(tx, line["order_id"], now=now)
+
+
+def cancel_line(tx: Tx, line_id: int, *, reason: str, now: datetime) -> None:
+    """Cancel a line that was begun, even one that is made: its goods go to the shelf."""
+    line = row(tx, "SELECT state, order_id FROM order_lines WHERE line_id = :line", line=line_id)
+    assert line is not None
+    seen = LineState(line["state"])
+    if seen not in _PASSED_OVER:
+        _end_line(tx, line_id, seen=seen, state=LineState.CANCELLED, reason=reason, now=now)
+        tell(tx, line["order_id"], now=now)
 
 
 def insert_line(
@@ -137,7 +147,7 @@ def reread_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, n
         _promise_anew(tx, line_id, plan, reading, now=now)
     if plan.state not in {seen, LineState.RECEIVED}:
         move_line(tx, line_id, seen=LineState.RECEIVED, state=plan.state, reason=plan.reason)
-    _replace_line(tx, line, plan)
+    _replace_line(tx, line, plan, now=now)
     _want_files(tx, line_id, plan, reading, now=now)
     if seen is LineState.QUARANTINED and line["reason"] != plan.reason:
         _settle_trouble(tx, line, reading, now=now)
@@ -151,12 +161,19 @@ def withdraw_line(tx: Tx, line: RowMapping, reason: str, reading: Reading, *, no
     if seen in _PASSED_OVER:
         return
     if seen not in _UNRELEASED:
-        _ask(tx, line, _TOO_LATE, reason, now=now)
+        _ask(tx, line, _TOO_LATE, reason, actions=("close", "to_shelf"), now=now)
         return
-    move_line(tx, line["line_id"], seen=seen, state=LineState.CANCELLED, reason=reason)
-    files.settle_line(tx, line["line_id"], now=now)
+    _end_line(tx, line["line_id"], seen=seen, state=LineState.CANCELLED, reason=reason, now=now)
     if seen is LineState.QUARANTINED:
         _settle_trouble(tx, line, reading, now=now)
+
+
+def _end_line(tx: Tx, line_id: int, *, seen: LineState, state: LineState, reason: str, now: datetime) -> None:
+    """End a line with all that hangs on it: jobs that wait are not made, and finished goods go to the shelf."""
+    move_line(tx, line_id, seen=seen, state=state, reason=reason)
+    files.settle_line(tx, line_id, now=now)
+    cancel_waiting(tx, line_id, now=now)
+    give_up(tx, line_id, now=now)
 
 
 def _unplanned(tx: Tx, line: RowMapping, *, now: datetime) -> RowMapping:
@@ -196,9 +213,10 @@ def _promise(
     return promise_of(plan.requirements, counted_from=counted_from, families=reading.families), "static"
 
 
-def _replace_line(tx: Tx, line: RowMapping, plan: LinePlan) -> None:
-    """Put another content in a line for which nothing was released."""
+def _replace_line(tx: Tx, line: RowMapping, plan: LinePlan, *, now: datetime) -> None:
+    """Put another content in a line for which nothing was released; what it had from the shelf goes back."""
     line_id = line["line_id"]
+    give_back(tx, line_id, now=now)
     change(
         tx,
         "UPDATE order_lines SET quantity = :quantity, options = :options, skus = :skus, product = :product, "
@@ -233,6 +251,7 @@ def _require(tx: Tx, line_id: int, plan: LinePlan) -> None:
             parameters_hash=facts.fingerprint(parameters),
             quantity=need.quantity,
             places=need.places,
+            batch=need.batch,
             good=0,
         )
 
@@ -278,13 +297,15 @@ def _waits_for(tx: Tx, shop: str, article: str, *, but: int) -> bool:
     return found is not None
 
 
-def _ask(tx: Tx, line: RowMapping, cause: str, text: str, *, now: datetime) -> None:
+def _ask(
+    tx: Tx, line: RowMapping, cause: str, text: str, *, actions: Sequence[str] = ("close",), now: datetime
+) -> None:
     open_exception(
         tx,
         subject=f"order:{line['order_id']}/{line['shop_line_id']}",
         cause=cause,
         evidence={"text": text, "article": line["name"], "state": line["state"], "quantity": line["quantity"]},
-        actions=("close",),
+        actions=actions,
         at=now,
     )
 

@@ -1,6 +1,6 @@
-"""Lots: what one job made, and the lots of the step before that went into it, the oldest first."""
+"""Lots: what one job made, the lots of the step before that went into it, the oldest first, and material."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -8,12 +8,15 @@ import orjson
 from gateway.ledger.database import Tx
 from gateway.ledger.sql import change, rows
 
-Material = dict[str, Any]  # lot, requirement_id of the step before, pieces
+Material = dict[str, Any]  # lot, requirement_id of the step before, pieces; or of stock: item, quantity, lots
 
 
-def open_lot(tx: Tx, job_id: str, *, produced: int) -> None:
-    """Write down the lot of a job that ended, with the material of all the pieces it produced, good or scrap."""
-    material = [share for share in _material(tx, job_id, produced) if share["pieces"]]
+def open_lot(tx: Tx, job_id: str, *, produced: int, used: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Write down the lot of a job that ended, with the material of all the pieces it produced, good or scrap.
+
+    `used` is what it used of the stock: item, quantity, and the lots in force that this may have been of.
+    """
+    material = [*(share for share in _material(tx, job_id, produced) if share["pieces"]), *map(dict, used)]
     change(
         tx,
         "INSERT INTO lots (lot, job_id, material_lots, recipe_version) "
@@ -25,9 +28,13 @@ def open_lot(tx: Tx, job_id: str, *, produced: int) -> None:
 
 
 def read_material(text: str) -> list[Material]:
-    """Read the column `material_lots`: a list of lot, requirement_id and pieces."""
-    found: list[Material] = orjson.loads(text)
-    return found
+    """Read what the column `material_lots` says of pieces of the step before: lot, requirement_id and pieces."""
+    return [share for share in orjson.loads(text) if "item" not in share]
+
+
+def read_used(text: str) -> list[Material]:
+    """Read what the column `material_lots` says of material from stock: item, quantity and lots."""
+    return [share for share in orjson.loads(text) if "item" in share]
 
 
 def _material(tx: Tx, job_id: str, produced: int) -> Iterator[Material]:

@@ -221,17 +221,19 @@ def bell(shop: str) -> str:
 def promises(tx: Tx) -> tuple[int, int]:
     """Give the lines that are made and had a promise, and how many of them were made by then.
 
-    A line is made when the last job of its last step has ended.
+    A line is made when the last job of its last step has ended, or when it got the last piece from the shelf.
     """
     found = rows(
         tx,
         "SELECT l.promise_at, (SELECT MAX(e.at) FROM requirements r JOIN allocations a USING (requirement_id) "
         "JOIN events e ON e.subject = 'job:' || a.job_id AND e.what IN ('job.completed', 'job.aborted') "
         "WHERE r.line_id = l.line_id AND r.step = "
-        "(SELECT MAX(x.step) FROM requirements x WHERE x.line_id = l.line_id)) AS made_at "
+        "(SELECT MAX(x.step) FROM requirements x WHERE x.line_id = l.line_id)) AS made_at, "
+        "(SELECT MAX(s.at) FROM shelf s WHERE s.line_id = l.line_id AND s.kind = 'take') AS taken_at "
         "FROM order_lines l WHERE l.state IN ('made','shipped') AND l.promise_at IS NOT NULL",
     )
-    return len(found), sum(one["made_at"] is not None and one["made_at"] <= one["promise_at"] for one in found)
+    ended = [max(one["made_at"] or "", one["taken_at"] or "") for one in found]
+    return len(found), sum("" < at <= one["promise_at"] for at, one in zip(ended, found, strict=True))
 
 
 def _end(tx: Tx, shop: str, sku: str, *, now: datetime) -> None:

@@ -11,7 +11,7 @@ from gateway.ledger.views import PAGE, View, list_jobs
 
 _RUN: Final = """
 SELECT r.run_id, r.family, r.setup_key, r.machine, r.state, r.hold_reason, r.opened_at, r.latest_start,
-  r.released_at, r.release_reason, r.first_piece, m.last_setup_key AS set_up_now,
+  r.released_at, r.release_reason, r.first_piece, r.waits_for, m.last_setup_key AS set_up_now,
   (SELECT COUNT(*) FROM jobs j WHERE j.run_id = r.run_id AND j.state <> 'cancelled') AS jobs,
   (SELECT COALESCE(SUM(j.quantity), 0) FROM jobs j WHERE j.run_id = r.run_id AND j.state <> 'cancelled') AS pieces,
   (SELECT COALESCE(SUM(a.good), 0) FROM jobs j JOIN allocations a USING (job_id) WHERE j.run_id = r.run_id) AS good,
@@ -55,7 +55,7 @@ def to_do(tx: Tx) -> list[View]:
 
 
 def _shown(run: RowMapping) -> dict[str, Any]:
-    waits_for = None
+    waits_for = run["waits_for"]  # before its release: material and tools
     if run["state"] == "setup":
         waits_for = "setup"
     elif run["state"] == "first_piece" and run["made"] is not None:

@@ -39,7 +39,7 @@ from gateway.domain.states import (
     LineState,
     RunState,
 )
-from gateway.ledger import columns, schema_prices, schema_told
+from gateway.ledger import columns, schema_prices, schema_stock, schema_told
 from gateway.ledger.columns import among, count, flag, maybe, moves, states, table, words
 
 META = columns.META
@@ -167,6 +167,7 @@ requirements = table(
     words("parameters_hash", ""),
     count("quantity"),
     Column("places", REAL, nullable=False, server_default="1.0"),  # what a piece takes of a run
+    count("batch", nullable=True),  # pieces that come from the step before together; null: all at once
     count("good", 0),
     count("remade", 0),
     maybe("hold_reason"),
@@ -188,6 +189,8 @@ runs = table(
     maybe("released_at"),
     maybe("release_reason"),
     maybe("first_piece"),  # the job whose piece was approved
+    maybe("waits_for"),  # the material and tools that a due run is not released without
+    count("in_part", nullable=True),  # a person has said: release it once so many pieces can be made
     sqlite_autoincrement=True,
 )
 Index("runs_by_state", runs.c.state)
@@ -359,9 +362,11 @@ machine_facts = table(
     among("effect_proven", ("remembered", "observable", "blind")),
 )
 
-stock = table("stock", Column("item", Text, primary_key=True), count("quantity", 0))
-
 calendar_closed = table("calendar_closed", Column("day", Text, primary_key=True), words("reason", ""))
+
+# Stock (schema_stock.py) ----------------------------------------------------------------------------
+
+stock, run_needs, shelf = schema_stock.stock, schema_stock.run_needs, schema_stock.shelf
 
 # Prices (schema_prices.py) --------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from gateway.ledger import collecting, first_pieces
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.runs import move_run, tell_run
 from gateway.ledger.sql import change, row, rows
+from gateway.ledger.stock import keep_for_run
 
 _QUEUED = """
 SELECT r.run_id, r.family, r.setup_key, r.state, r.hold_reason, r.machine,
@@ -45,6 +46,7 @@ def release(
     state = setups.first_state(run, others, fitted(tx, decided.machine), families)
     if state is not RunState.RELEASING and family.setup is not None and family.setup.first_piece:
         decided = first_pieces.cut_first_piece(tx, decided, cycle=family.pieces_per_cycle, site=site, epoch=epoch)
+    keep_for_run(tx, decided.run_id, family)
     released = collecting.release(tx, decided, now=now, who=who)
     if state is not RunState.RELEASING:
         _move(tx, decided.run_id, RunState.RELEASING, state, machine=decided.machine, who="kvot", now=now)

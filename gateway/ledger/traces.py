@@ -12,7 +12,8 @@ from sqlalchemy import RowMapping
 from gateway.domain.standing import order_state
 from gateway.domain.states import LineState
 from gateway.ledger.database import Tx
-from gateway.ledger.lots import read_material
+from gateway.ledger.lots import read_material, read_used
+from gateway.ledger.shelf import entries_of, taken_by
 from gateway.ledger.sql import row, rows
 
 View = dict[str, Any]
@@ -27,7 +28,10 @@ _JOB = (
 
 
 def trace_order(tx: Tx, order_id: int) -> View | None:
-    """Give an order's lines, their steps, and for each step the jobs and lots that served it; None for no order."""
+    """Give an order's lines, their steps, and for each step the jobs and lots that served it; None for no order.
+
+    `from_shelf` are the pieces of a line that had been made for another one, by lot.
+    """
     order = row(
         tx, "SELECT order_id, shop, number, kind, placed_at, received_at FROM orders WHERE order_id = :id", id=order_id
     )
@@ -39,23 +43,46 @@ def trace_order(tx: Tx, order_id: int) -> View | None:
         id=order_id,
     )
     state = order_state(LineState(line["state"]) for line in lines).value
-    return {**order, "state": state, "lines": [{**line, "steps": _steps(tx, line["line_id"])} for line in lines]}
+    return {**order, "state": state, "lines": [_line(tx, line) for line in lines]}
 
 
 def trace_lot(tx: Tx, lot: str) -> View | None:
     """Give a lot, the order lines it served, and every lot upstream and downstream of it; None for no such lot.
 
-    The nearest lots come first; the material of each names the lots it was made of.
+    The nearest lots come first; the material of each names the lots it was made of, `used` those of stock, and
+    `shelf` what of it lay there. A lot of stock has the lots downstream that may have used it.
     """
     job = row(tx, f"{_JOB} WHERE j.lot = :lot", lot=lot)
     if job is None:
-        return None
+        return _stock_lot(tx, lot)
     return {
         **_lot(tx, job),
+        "shelf": list(entries_of(tx, lot)),
         "orders": [dict(line) for line in rows(tx, _LINES, job=job["job_id"])],
         "upstream": _walk(tx, lot, _before),
         "downstream": _walk(tx, lot, _after),
     }
+
+
+def _stock_lot(tx: Tx, lot: str) -> View | None:
+    """Give the lots that may have used material of a lot of stock, and the order lines they served."""
+    users = rows(
+        tx,
+        "SELECT DISTINCT l.lot FROM lots l, json_each(l.material_lots) m, json_each(m.value, '$.lots') s "
+        "WHERE s.value = :lot ORDER BY l.lot LIMIT :limit",
+        lot=lot,
+        limit=MOST_LOTS,
+    )
+    jobs = [job for one in users if (job := row(tx, f"{_JOB} WHERE j.lot = :lot", lot=one["lot"])) is not None]
+    if not jobs:
+        return None
+    orders = [dict(line) for job in jobs for line in rows(tx, _LINES, job=job["job_id"])]
+    return {"lot": lot, "orders": orders, "upstream": [], "downstream": [_lot(tx, job) for job in jobs]}
+
+
+def _line(tx: Tx, line: RowMapping) -> View:
+    taken = [{"lot": one["lot"], "pieces": one["pieces"]} for one in taken_by(tx, line["line_id"])]
+    return {**line, "from_shelf": taken, "steps": _steps(tx, line["line_id"])}
 
 
 def _steps(tx: Tx, line_id: int) -> list[View]:
@@ -96,6 +123,7 @@ def _lot(tx: Tx, job: RowMapping) -> View:
         "counted_by": counted,
         "approved": job["approver"] is not None,
         "material": [{"lot": share["lot"], "pieces": share["pieces"]} for share in read_material(_material(job))],
+        "used": read_used(_material(job)),
         "confirmations": _confirmations(tx, job["job_id"]),
     }
 

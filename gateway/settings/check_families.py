@@ -50,19 +50,11 @@ def warnings(scene: Scene) -> Iterator[Remark]:
 
 def not_yet(scene: Scene) -> Iterator[Remark]:
     """Find what this version reads but does not act upon: a gateway that would ignore it must not start."""
-    for name, product in scene.sections.products.items():
-        for number, step in enumerate(product.route or ()):
-            if step.batch is not None:
-                text = "this version hands on all pieces of a step at once; use transfer: all"
-                yield Remark(path=("products", name, "route", number, "transfer"), text=text)
     for name in scene.sections.families:
         here: Path = ("families", name)
         if scene.has(*here, "express"):
             text = "this version makes no express runs; take it out"
             yield Remark(path=(*here, "express"), text=text)
-        if scene.has(*here, "needs"):
-            text = "this version does not check material and tools before a run; take it out"
-            yield Remark(path=(*here, "needs"), text=text)
 
 
 def _priced(family: FamilySettings) -> bool:

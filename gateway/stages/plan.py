@@ -13,6 +13,8 @@ from gateway.domain.runs import Candidate, Situation, collect, release
 from gateway.ledger import collecting, setups
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.machines import arming
+from gateway.ledger.serving import serve
+from gateway.ledger.shortages import supplied
 
 LOOK_AGAIN_S = 5.0  # a latest start comes without anybody ordering
 
@@ -43,15 +45,18 @@ async def planning_stage(ledger: Ledger, floor: Floor, *, clock: Clock, log: Any
 
 
 def plan_once(tx: Tx, floor: Floor, *, site: str, epoch: int, now: datetime) -> int:
-    """Let everything owed join its run, then release the runs that are due; give the number of jobs released."""
+    """Serve from the shelf, let all else that is owed join its run, release what is due; give the jobs released."""
     families = floor.families
+    serve(tx, now=now)
     joining = collect(collecting.owed(tx), collecting.open_runs(tx), families)
     collecting.join(tx, joining, site=site, epoch=epoch, now=now)
     released = 0
     for run in collecting.open_runs(tx):
         if run.family not in families:
             continue
-        decided = release(run, families[run.family], situation(tx, floor, now=now))
+        family = families[run.family]
+        due = release(run, family, situation(tx, floor, now=now))
+        decided = supplied(tx, run.run_id, due, family, now=now)
         if decided is not None:
             released += setups.release(tx, decided, families, site=site, epoch=epoch, now=now)
     return released

@@ -10,6 +10,7 @@ from gateway.ledger import collecting, setups
 from gateway.ledger.database import Tx
 from gateway.ledger.job_ids import split_waiting
 from gateway.ledger.runs import let_run_go, tell_run
+from gateway.ledger.shortages import require_supplied
 from gateway.stages.plan import Floor, situation
 
 
@@ -26,7 +27,8 @@ class Act:
 def release_run(tx: Tx, floor: Floor, run_id: int, act: Act) -> str:
     """Let a held run go on; release one that collects and is not held. Give what happened, in words.
 
-    Raise `RefusedError` where the run has been released, or nothing of it can be made yet.
+    Raise `RefusedError` where the run has been released, or nothing of it can be made yet, also for want of
+    material or a tool.
     """
     if let_run_go(tx, run_id, who=act.who, now=act.now):
         return f"run {run_id} goes on"
@@ -60,6 +62,7 @@ def _release(tx: Tx, floor: Floor, run_id: int, act: Act, *, keep: int | None) -
         later = cut.member.quantity - cut.quantity
         rest = split_waiting(tx, cut.member.job_id, later, site=act.site, epoch=act.epoch)
         decided = divided(decided, cut, rest=rest)
+    require_supplied(tx, decided, floor.families[run.family], now=act.now)
     if keep is not None:
         tell_run(tx, run_id, "split", who=act.who, now=act.now, kept=sum(one.quantity for one in decided.starting))
     return setups.release(tx, decided, floor.families, site=act.site, epoch=act.epoch, now=act.now, who=act.who)

@@ -208,14 +208,16 @@ async def test_an_existing_ledger_is_brought_up_to_date_once(state_dir: Path) ->
 async def test_a_whole_copy_is_kept_before_a_migration(state_dir: Path) -> None:
     newest = SHIPPED[-1].number
     async with open_ledger(state_dir, site="LUND") as ledger:
-        await ledger.write(lambda tx: tx.execute(text("INSERT INTO stock VALUES ('sheet', 3)")).close())
+        await ledger.write(
+            lambda tx: tx.execute(text("INSERT INTO stock (item, quantity) VALUES ('sheet', 3)")).close()
+        )
 
     await _open(state_dir, steps=(*SHIPPED, _step(newest + 1, "DROP TABLE stock")))
 
     copy = state_dir / f"before-schema-{newest + 1:04}.db"
     assert copy.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(copy)) as raw:
-        assert raw.execute("SELECT * FROM stock").fetchall() == [("sheet", 3)]
+        assert raw.execute("SELECT item, quantity FROM stock").fetchall() == [("sheet", 3)]
         assert raw.execute("SELECT schema FROM meta").fetchone() == (newest,)
         assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 

@@ -35,6 +35,8 @@ def test_every_table_of_the_model_exists(tx: Connection) -> None:
         "lots",
         "machine_facts",
         "stock",
+        "run_needs",
+        "shelf",
         "calendar_closed",
         "offers",
         "list_prices",

@@ -26,7 +26,7 @@ LINES = """
 received planned not_due quarantined not_made cancelled
 planned received in_production cancelled
 in_production made cancelled
-made shipped
+made shipped cancelled
 not_due received cancelled
 quarantined received not_made cancelled
 """

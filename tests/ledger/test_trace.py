@@ -29,7 +29,7 @@ FAMILIES = {
 WIDTH = {"width_mm": lambda _: 60.0}
 ROUTE = (
     Step(operation="press", family="white", recipe="tray", parameters=WIDTH),
-    Step(operation="pack", family="pack", recipe="box", parameters={}),
+    Step(operation="pack", family="pack", recipe="box", parameters={}, batch=2),
 )
 CATALOGUE = Catalogue(
     range=Range(products=(Product(name="TRAY-12", make=True, route=ROUTE),), families=FAMILIES),
@@ -85,43 +85,44 @@ def _names(lots: list[dict[str, Any]]) -> list[str]:
 
 
 def test_a_lot_is_made_of_the_lots_of_the_step_before(tx: Connection) -> None:
-    work.take(tx, a_line("1", quantity=3))
+    work.take(tx, a_line("1", quantity=2))
     (pressing,) = _plan(tx)
-    pressed = _make(tx, pressing, good=3)
+    pressed = _make(tx, pressing, good=2)
     (packing,) = _plan(tx)
-    packed = _make(tx, packing, good=3, by=ANNA)
+    packed = _make(tx, packing, good=2, by=ANNA)
     assert _material(tx, pressed) == []
-    assert _material(tx, packed) == [(pressed, 3)]
+    assert _material(tx, packed) == [(pressed, 2)]
 
 
 def test_the_oldest_lot_is_used_first_and_no_piece_twice(tx: Connection) -> None:
-    work.take(tx, a_line("1", quantity=5))
+    work.take(tx, a_line("1", quantity=4))
     (pressing,) = _plan(tx)
-    first = _make(tx, pressing, good=3, scrap=2)
+    first = _make(tx, pressing, good=3, scrap=1)
     (packing, pressing) = sorted(_plan(tx), key=lambda job: _machine(tx, job))
-    second = _make(tx, pressing, good=2)
-    packed = _make(tx, packing, good=2, scrap=1, by=ANNA)
+    packed = _make(tx, packing, good=1, scrap=1, by=ANNA)
+    second = _make(tx, pressing, good=1)
     (packing, pressing) = sorted(_plan(tx), key=lambda job: _machine(tx, job))
     last = _make(tx, packing, good=2, by=ANNA)
     third = _make(tx, pressing, good=1)
     (packing,) = _plan(tx)
     remade = _make(tx, packing, good=1, by=ANNA)
-    assert _material(tx, packed) == [(first, 3)]
-    assert _material(tx, last) == [(second, 2)]
+    assert _material(tx, packed) == [(first, 2)]
+    assert _material(tx, last) == [(first, 1), (second, 1)]
     assert _material(tx, remade) == [(third, 1)]
 
 
-def test_a_lot_may_be_made_of_several(tx: Connection) -> None:
+def test_a_person_who_found_more_on_the_bench_than_the_ticket_said_packs_it_too(tx: Connection) -> None:
     work.take(tx, a_line("1", quantity=4))
     (pressing,) = _plan(tx)
-    first = _make(tx, pressing, good=1, scrap=3)
-    jobs_now = sorted(_plan(tx), key=lambda job: _machine(tx, job))
-    assert len(jobs_now) == 2
-    _, pressing = jobs_now
-    second = _make(tx, pressing, good=3)
-    # A person who found more on the bench than the ticket said packs it too.
-    packed = _make(tx, jobs_now[0], good=2, by=ANNA)
-    assert _material(tx, packed) == [(first, 1), (second, 1)]
+    first = _make(tx, pressing, good=2, scrap=2)
+    packing, pressing = sorted(_plan(tx), key=lambda job: _machine(tx, job))
+    second = _make(tx, pressing, good=2)
+    packed = _make(tx, packing, good=3, by=ANNA)
+    assert _material(tx, packed) == [(first, 2), (second, 1)]
+    (packing,) = _plan(tx)
+    assert one(tx, "SELECT quantity FROM jobs WHERE job_id = :job", job=packing) == 1
+    _make(tx, packing, good=1, by=ANNA)
+    assert one(tx, "SELECT state FROM order_lines") == "made"
 
 
 def test_pieces_that_nobody_made_here_have_no_lot(tx: Connection) -> None:

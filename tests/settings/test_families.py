@@ -7,7 +7,7 @@ import pytest
 from gateway.errors import SettingsError
 from gateway.settings import load
 from gateway.settings.describe import facts
-from tests.settings.site import FACTORY, FULL, changed, faults, good
+from tests.settings.site import FACTORY, FULL, changed, faults, good, write
 
 BLACK = "  cure-black:\n    machines: [oven-1]\n"
 SETUP = 'setup: {cost: 1200, hours: 3, tool_code: "7"}'
@@ -213,7 +213,7 @@ def test_a_shop_in_another_currency_is_told_that_it_gets_no_prices(tmp_path: Pat
     ("extra", "path"),
     [
         ("express: {}", "express"),
-        ("needs: {material: {BLANK-12: 1}}", "needs"),
+        ("express: {enabled: true}", "express"),
     ],
 )
 def test_what_is_read_but_not_acted_upon_warns_and_keeps_the_gateway_from_starting(
@@ -224,3 +224,12 @@ def test_what_is_read_but_not_acted_upon_warns_and_keeps_the_gateway_from_starti
     assert any(path in str(warning) for warning in settings.warnings)
     with pytest.raises(SettingsError, match=path):
         load(tmp_path / "kvot.yaml", secrets=False, to_run=True)
+
+
+def test_material_tools_and_batches_are_acted_upon(tmp_path: Path) -> None:
+    kept = "    needs: {material: {BLANK-12: 1}, tools: [RACK-1]}\n"
+    text = changed('    setup: {cost: 1200, hours: 3, tool_code: "7"}\n', "    setup: {cost: 1200, hours: 3}\n", FULL)
+    text = changed("first_piece: true}\n" + kept, "first_piece: false}\n" + kept, text)
+    text = changed("    express: {enabled: true, approval: true}\n", "", text)
+    settings = load(write(tmp_path, text), secrets=False, to_run=True)
+    assert settings.range().families["cure-black"].needs.tools == ("RACK-1",)
