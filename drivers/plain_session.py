@@ -1,9 +1,10 @@
 """A plain machine as the driver port: look, send once, reconcile by evidence, over any protocol."""
 
 import asyncio
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from drivers import plain
@@ -19,7 +20,7 @@ from drivers.base import (
     Receipt,
     Scalar,
 )
-from drivers.plain import Baseline, Shown, Trial
+from drivers.plain import NO_BOOT, Baseline, Shown, Trial
 from drivers.profile import Place, PlainMap
 
 _READINGS = 5
@@ -75,6 +76,7 @@ class PlainSession:
     def __init__(self, points: Points, *, terms: Terms, identity: Identity) -> None:
         self._points, self._terms, self._identity = points, terms, identity
         self._broken: str | None = None
+        self._boot = f"{NO_BOOT}, session {secrets.token_hex(4)}"
 
     @property
     def identity(self) -> Identity:
@@ -228,10 +230,12 @@ class PlainSession:
         return shown, False
 
     async def _shown(self) -> Shown:
+        """Read the machine; where it tells no boot, it may have restarted before any new session."""
         try:
-            return plain.shown_of(dict(await self._points.shown()))
+            shown = plain.shown_of(dict(await self._points.shown()))
         except ValueError as error:
             raise DriverError(f"the machine cannot be read: {error}") from error
+        return replace(shown, boot=self._boot) if shown.boot == NO_BOOT else shown
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:

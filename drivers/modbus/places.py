@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Final
 
 from drivers import plain
+from drivers.base import Scalar
 from drivers.mailbox import COMMAND_WORDS, STATUS_WORDS
 from drivers.mailbox_command import map_faults
-from drivers.profile import MailboxMap, PlainMap, Profile
+from drivers.profile import MailboxMap, Place, PlainMap, Profile
 
 _ADDRESS = re.compile(r"(?P<area>coil|discrete|holding|input):(?P<number>\d{1,5})(?:\.(?P<bit>\d{1,2}))?")
 _LAST: Final = 0xFFFF
@@ -115,6 +116,7 @@ def plain_faults(profile: Profile) -> tuple[str, ...]:
         written: dict[tuple[Area, int], str] = {}
         found += _bit_faults(profile, profile.plain, written)
         found += _word_faults(profile, profile.plain, written)
+        found += _value_faults(profile, profile.plain)
     return tuple(sorted(found))
 
 
@@ -177,6 +179,35 @@ def _word_faults(profile: Profile, spec: PlainMap, written: dict[tuple[Area, int
         if other := next((used[cell] for used in (fixed, own) for cell in cells if cell in used), None):
             yield f"{key}: lies where {other} is"
         own.update(dict.fromkeys(cells, key))
+
+
+def _value_faults(profile: Profile, spec: PlainMap) -> Iterator[str]:
+    """Find what may have to be written, and its registers cannot carry."""
+    for name, recipe in spec.recipes.items():
+        key = f"plain.recipes.{name}"
+        if spec.recipe is not None and recipe.number is not None:
+            yield from _carried(f"{key}.number", spec.recipe, (recipe.number,))
+        known = profile.recipes.get(name)
+        for parameter, place in recipe.parameters.items():
+            limit = known.parameters.get(parameter) if known is not None else None
+            if limit is not None and limit.max_length is not None:
+                yield f"recipes.{name}.parameters.{parameter}: registers carry numbers only; give min and max, or one_of"
+            elif limit is not None:
+                ends = (limit.min, limit.max, *limit.one_of)
+                yield from _carried(f"{key}.parameters.{parameter}", place, [end for end in ends if end is not None])
+
+
+def _carried(key: str, place: Place, values: Iterable[Scalar]) -> Iterator[str]:
+    try:
+        layout = plain.layout_of(place)
+    except ValueError:
+        return  # said already
+    for value in values:
+        try:
+            layout.encode(value)
+        except ValueError as error:
+            yield f"{key}: a {place.type} cannot carry what the limits allow: {error}"
+            return
 
 
 def _clashes(address: str, written: dict[tuple[Area, int], str]) -> bool:

@@ -90,6 +90,7 @@ class Ability:
     persistent: bool  # its memory of jobs is proven to survive a restart
     clears_by_itself: bool
     settle_s: float
+    by_evidence: bool = False  # it names no jobs: only what it showed before a start tells what became of one
 
 
 def subject(standing: Standing) -> str | None:
@@ -232,6 +233,13 @@ def _knows(look: Look, finding: Finding) -> bool:
 
 
 def _vanished(job_id: str, finding: Finding) -> Doubt:
+    if finding.unproven is not None:
+        return Doubt(
+            job_id=job_id,
+            cause=f"unclear what became of the job: {finding.unproven}",
+            evidence=finding.evidence,
+            actions=("made", "aborted", "not_made"),
+        )
     return Doubt(
         job_id=job_id,
         cause="the machine no longer knows a job it had accepted",
@@ -279,6 +287,8 @@ def _begin(standing: Standing, work: Work, look: Look, finding: Finding, ability
         return Rest(why=f"busy with its own work: {busy[0]}")
     if not may_load(look.permits):
         return Rest(why="the selector is not on remote")
+    if ability.by_evidence and look.baseline is None:
+        return Rest(why="the machine does not stand still: nothing to tell a start by")
     asked_to_start = standing.level is Level.START and standing.attended and may_start(look.permits)
     if asked_to_start and CommandKind.LOAD_START in ability.kinds:
         return Send(kind=CommandKind.LOAD_START, job_id=work.job_id)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
+from sqlalchemy import RowMapping
 
 from drivers.base import CommandKind, Finding, Scalar
 from gateway.domain.dispatch import REFUSALS, Settlement
@@ -39,16 +40,18 @@ class Intent:
     family: str
     quantity: int
     labels: Mapping[str, str | tuple[str, ...]]
+    baseline: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wire:
-    """Where a command is about to go: the machine, its address, this session, and the machine's boot."""
+    """Where a command is about to go: machine, address, this session, and the boot and `baseline` of the look."""
 
     machine: str
     endpoint: str
     session: str
     boot: str
+    baseline: str | None = None
 
 
 def move_job(tx: Tx, job_id: str, *, seen: JobState, state: JobState, who: str, evidence: str, now: datetime) -> None:
@@ -105,8 +108,7 @@ def intend(tx: Tx, job_id: str, kind: CommandKind, wire: Wire, *, now: datetime)
     """
     if kind in _LOADING:
         files.refuse_undelivered(tx, job_id)
-    job = row(tx, "SELECT j.*, r.family FROM jobs j JOIN runs r USING (run_id) WHERE j.job_id = :job", job=job_id)
-    assert job is not None
+    job = _job(tx, job_id)
     attempt = row(
         tx,
         "SELECT COUNT(*) + 1 AS attempt FROM commands WHERE job_id = :job AND kind = :kind",
@@ -131,6 +133,7 @@ def intend(tx: Tx, job_id: str, kind: CommandKind, wire: Wire, *, now: datetime)
         parameters_hash=job["parameters_hash"],
         session=wire.session,
         machine_boot=wire.boot,
+        baseline=wire.baseline,
         intended_at=to_text(now),
     )
     events.record(
@@ -141,10 +144,16 @@ def intend(tx: Tx, job_id: str, kind: CommandKind, wire: Wire, *, now: datetime)
         at=now,
         after={"attempt": attempt["attempt"], "machine": wire.machine, "endpoint": wire.endpoint, "boot": wire.boot},
     )
+    return intent_of(tx, job_id, command_id=command_id, job_no=number, kind=kind, baseline=wire.baseline)
+
+
+def intent_of(tx: Tx, job_id: str, *, command_id: int, job_no: int, kind: CommandKind, baseline: str | None) -> Intent:
+    """Give a command as it was committed, with all that its job says."""
+    job = _job(tx, job_id)
     return Intent(
         command_id=command_id,
         job_id=job_id,
-        job_no=number,
+        job_no=job_no,
         kind=kind,
         recipe=job["recipe"],
         recipe_version=job["recipe_version"],
@@ -152,6 +161,7 @@ def intend(tx: Tx, job_id: str, kind: CommandKind, wire: Wire, *, now: datetime)
         family=job["family"],
         quantity=job["quantity"],
         labels=_labels(tx, job_id),
+        baseline=baseline,
     )
 
 
@@ -345,6 +355,12 @@ def _start_lines(tx: Tx, job_id: str, *, now: datetime) -> None:
     ):
         move_line(tx, line["line_id"], seen=LineState.PLANNED, state=LineState.IN_PRODUCTION)
         tell(tx, line["order_id"], now=now)
+
+
+def _job(tx: Tx, job_id: str) -> RowMapping:
+    job = row(tx, "SELECT j.*, r.family FROM jobs j JOIN runs r USING (run_id) WHERE j.job_id = :job", job=job_id)
+    assert job is not None
+    return job
 
 
 def _orders_of(tx: Tx, job_id: str) -> list[int]:

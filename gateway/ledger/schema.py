@@ -278,6 +278,7 @@ commands = table(
     words("parameters_hash", ""),
     maybe("session"),
     maybe("machine_boot"),
+    maybe("baseline"),  # what a machine without memory of jobs showed at the look before
     words("gateway_id", ""),
     Column("fence", Integer, nullable=False, server_default="0"),
     words("intended_at"),

@@ -111,8 +111,8 @@ def show_job(tx: Tx, job_id: str) -> View | None:
         dict(command)
         for command in rows(
             tx,
-            "SELECT kind, attempt, machine, endpoint, job_no, session, machine_boot, intended_at, settlement, "
-            "settled_at, evidence "
+            "SELECT kind, attempt, machine, endpoint, job_no, session, machine_boot, baseline, intended_at, "
+            "settlement, settled_at, evidence "
             "FROM commands WHERE job_id = :job ORDER BY command_id",
             job=job_id,
         )

@@ -66,14 +66,17 @@ def profile_remarks(name: str, profile: ProfileSettings) -> Iterator[Remark]:
     elif profile.permits is None:
         text = "missing; Where the machine says what it allows: nothing is started without remote and ready"
         yield Remark(path=("permits",), text=text, of_key=True)
-    elif profile.dialect == "mailbox":
-        yield from _mailbox(profile, profile.to_profile(name))
-    elif profile.mailbox is not None:
-        yield Remark(path=("mailbox",), text=f"belongs to dialect mailbox, not {named}; remove it", of_key=True)
+    else:
+        for dialect in ("mailbox", "plain"):
+            if profile.dialect != dialect and getattr(profile, dialect) is not None:
+                yield Remark(path=(dialect,), text=f"belongs to dialect {dialect}, not {named}; remove it", of_key=True)
+        yield from _by_driver(profile.to_profile(name))
+        if profile.dialect == "mailbox":
+            yield from _mailbox(profile)
 
 
 def _station_type(profile: ProfileSettings) -> Iterator[Remark]:
-    for key in ("permits", "mailbox", "setup_code"):
+    for key in ("permits", "mailbox", "plain", "setup_code"):
         if getattr(profile, key) is not None:
             yield Remark(path=(key,), text="a person works at a station; remove it", of_key=True)
     right = {"effect": "remembered", "memory": "persistent", "clears_by_itself": False}
@@ -83,10 +86,14 @@ def _station_type(profile: ProfileSettings) -> Iterator[Remark]:
             yield Remark(path=(key,), text=f"a station keeps its tickets on our own disk; write {key}: {word}")
 
 
-def _mailbox(settings: ProfileSettings, profile: Profile) -> Iterator[Remark]:
+def _by_driver(profile: Profile) -> Iterator[Remark]:
+    """Find what the dialect's own driver cannot work by."""
     for fault in profile_faults(profile):
         key, _, text = fault.partition(": ")
         yield Remark(path=tuple(key.split(".")), text=text, of_key=True)
+
+
+def _mailbox(settings: ProfileSettings) -> Iterator[Remark]:
     if settings.protocol == "opcua" and settings.mailbox is not None:
         for key in sorted({"status_base", "command_base"} & settings.mailbox.model_fields_set):
             text = "registers belong to protocol modbus; remove it, OPC UA has nodes"
@@ -94,7 +101,7 @@ def _mailbox(settings: ProfileSettings, profile: Profile) -> Iterator[Remark]:
     if settings.poll_s > MAILBOX_POLL_MAX_S:
         text = f"at most {MAILBOX_POLL_MAX_S:g}: the PLC starts nothing when it has not heard of us for 10 s"
         yield Remark(path=("poll_s",), text=text)
-    for name, recipe in profile.recipes.items():
+    for name, recipe in settings.recipes.items():
         for parameter, limit in recipe.parameters.items():
             if limit.max_length is not None or any(isinstance(value, str) for value in limit.one_of):
                 text = "the mailbox carries numbers only; give min and max, or one_of with numbers"

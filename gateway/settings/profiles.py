@@ -19,10 +19,9 @@ from drivers.profile import (
     TagClass,
     WordOrder,
 )
+from gateway.settings.plain import Address, Number, PlainSettings
 from gateway.settings.values import Distinct, Model, Name, ScalarValue, Seconds, Text
 
-Address = Annotated[str, Field(min_length=1, max_length=500)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
 Register = Annotated[int, Field(ge=0, le=0xFFFF)]
 NO_PERMITS: Final = PermitTags(remote="", ready="")  # a person needs none to begin, or not to
 
@@ -162,7 +161,7 @@ class ProfileSettings(Model):
     protocol: Name
     """How the machine is talked to: opcua, modbus, or station, which is a person."""
     dialect: Name
-    """How jobs are given to it: isa95-jobs (ISA-95 Job Control, OPC 10031-4 V2), mailbox (map v1), tickets."""
+    """How jobs are given to it: isa95-jobs (ISA-95 Job Control, OPC 10031-4 V2), mailbox (map v1), plain, tickets."""
     effect: Literal["remembered", "observable", "blind"]
     """How a doubtful start can be settled: by the machine's memory, by watching it, or not at all."""
     memory: Literal["persistent", "volatile"]
@@ -173,6 +172,8 @@ class ProfileSettings(Model):
     """Where the machine says what it allows; needed unless it is a station."""
     mailbox: MailboxSettings | None = None
     """For dialect mailbox: where its blocks lie."""
+    plain: PlainSettings | None = None
+    """For dialect plain: where start, busy, done, counters and parameters are."""
     recipes: Annotated[Mapping[Name, RecipeSettings], Field(min_length=1)]
     """What it can make."""
     setup_code: Address | None = None
@@ -201,6 +202,7 @@ class ProfileSettings(Model):
             clears_by_itself=self.clears_by_itself,
             permits=PermitTags(**self.permits.model_dump()) if self.permits else NO_PERMITS,
             mailbox=self.mailbox.to_map() if self.mailbox else None,
+            plain=self.plain.to_map() if self.plain else None,
             recipes={name: _recipe(recipe) for name, recipe in self.recipes.items()},
             setup_code=self.setup_code,
             settle_s=self.settle_s,

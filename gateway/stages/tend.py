@@ -5,7 +5,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Never, NoReturn, TypeVar, assert_never
 
-from drivers.base import Answer, Beating, Command, CommandKind, Driver, DriverError, Finding, Look, Permits, Session
+from drivers.base import (
+    Answer,
+    Beating,
+    Command,
+    CommandKind,
+    Driver,
+    DriverError,
+    Finding,
+    Look,
+    Permits,
+    Reconciling,
+    Session,
+)
 from drivers.profile import Memory, Profile
 from gateway.clock import Clock
 from gateway.domain import dispatch
@@ -15,7 +27,7 @@ from gateway.domain.machines import Lapse, Level, Present, lapse
 from gateway.domain.products import Family
 from gateway.domain.runs import cycles
 from gateway.domain.setups import Another, Begin, Waiting, tool_codes
-from gateway.ledger import events, first_pieces, jobs, machines, setups
+from gateway.ledger import events, first_pieces, intents, jobs, machines, setups
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.facts import milliseconds
 from gateway.ledger.jobs import Intent, Wire
@@ -86,6 +98,7 @@ class Visit:
             persistent=machine.profile.memory is Memory.PERSISTENT,
             clears_by_itself=machine.profile.clears_by_itself,
             settle_s=machine.profile.settle_s,
+            by_evidence=isinstance(session, Reconciling),
         )
 
     async def serve(self) -> Never:
@@ -107,10 +120,19 @@ class Visit:
         if self._machine.families and await self._turned(look):
             return False
         subject = dispatch.subject(standing)
-        finding = await self._session.ask(subject) if subject is not None else None
+        finding = await self._find(subject) if subject is not None else None
         decided = dispatch.decide(standing, look, finding, self._ability)
         await self._show(standing, look, finding, decided)
         return await self._act(decided, standing, look)
+
+    async def _find(self, job_id: str) -> Finding:
+        """Ask the machine for a job; one that names no jobs is judged by what it showed before the start."""
+        if isinstance(self._session, Reconciling):
+            told = await self._ledger.read(lambda tx: intents.told(tx, job_id))
+            if told is not None and told[0].family in self._machine.pieces_per_cycle:
+                intent, begun = told
+                return await self._session.reconcile(self._command(intent), begun=begun)
+        return await self._session.ask(job_id)
 
     def _standing(self, tx: Tx) -> Standing:
         silent_s = self._clock.monotonic() - self._opened_s
@@ -218,7 +240,13 @@ class Visit:
 
     async def _send(self, kind: CommandKind, job_id: str, standing: Standing, look: Look) -> bool:
         """Commit the intent, check the limits again, send once, and write down the machine's answer (R1, R7, R8)."""
-        wire = Wire(machine=self._machine.name, endpoint=self._machine.endpoint, session=self._name, boot=look.boot)
+        wire = Wire(
+            machine=self._machine.name,
+            endpoint=self._machine.endpoint,
+            session=self._name,
+            boot=look.boot,
+            baseline=look.baseline,
+        )
         intent = await self._write(standing, lambda tx: jobs.intend(tx, job_id, kind, wire, now=self._clock.now()))
         if intent is None:
             return False
@@ -271,6 +299,7 @@ class Visit:
             cycles=cycles(intent.quantity, self._machine.pieces_per_cycle[intent.family]),
             deadline_s=self._deadline_s,
             labels=intent.labels,
+            baseline=intent.baseline,
         )
 
     async def _show(self, standing: Standing, look: Look, finding: Finding | None, decided: dispatch.Step) -> None:

@@ -1,5 +1,6 @@
 """The plain machine: its program with addresses and journal, seen from the wire as registers and coils."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ class PlainMachine:
             coil: 1 + max((at for kind, at in self._places() if kind is coil), default=-1) for coil in (True, False)
         }
         self._torn_now = False
+        self._boot = time.time_ns() // 1_000_000 & 0xFFFF  # a process started again is another start as well
 
     # What the live controller drives
 
@@ -46,6 +48,7 @@ class PlainMachine:
         kept = self._settings.counters is Counters.TOTAL and not self._loses_counters
         good, scrap = (count // self._settings.pieces_per_unit for count in self._tally.total()) if kept else (0, 0)
         self._loses_counters = False
+        self._boot = (self._boot + 1) & 0xFFFF
         self._written = self._writable()
         self.plc = Plc(starts=self._tally.highest(), good=good, scrap=scrap)
         self._inputs = self.board.take()
@@ -189,6 +192,7 @@ class PlainMachine:
             place = (point.coil, point.address)
             shown[place] = shown.get(place, 0) | int(bits[name]) << (point.bit or 0)
         shown[(False, self._points["tool"].address)] = int(inputs.tool)
+        shown[(False, self._points["boot"].address)] = self._boot
         self._torn_now = self.faults.torn and not self._torn_now
         for name, value in (("good", plc.good), ("scrap", plc.scrap)):
             place, second = (False, self._points[name].address), (False, self._points[name].address + 1)

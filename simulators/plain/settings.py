@@ -58,9 +58,10 @@ class Points:
     good: str = "holding:100"  # two registers
     scrap: str = "holding:102"  # two registers
     tool: str = "holding:104"  # the number of the tool fitted
+    boot: str = "holding:105"  # another number after each start of the controller
 
     def __post_init__(self) -> None:
-        words = ("recipe", "quantity", "parameters", "good", "scrap", "tool")
+        words = ("recipe", "quantity", "parameters", "good", "scrap", "tool", "boot")
         for entry in fields(self):
             point = Point.parse(getattr(self, entry.name))
             if (entry.name in words) != (not point.coil and point.bit is None):
