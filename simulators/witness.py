@@ -8,7 +8,7 @@ import json
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -116,6 +116,7 @@ class Evidence:
     exceptions_wanted: int = 0
     tags: Tags = field(default_factory=Tags)
     prices: Published = field(default_factory=Published)
+    unnamed: frozenset[str] = frozenset()  # machines that know no job ids: their journals number starts, not jobs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,7 +170,7 @@ def judge(evidence: Evidence) -> Verdict:
         "jobs": told.jobs,
         "jobs_completed": told.jobs_completed,
         "physical_starts": len(starts),
-        "double_starts": _double_starts(starts, told.job_ids),
+        "double_starts": _double_starts(starts, told.job_ids, evidence.unnamed),
         "orders_unfinished": sum(order.state not in FINISHED for order in due),
         "fact_gaps": fact_gaps(evidence.facts),
         "facts_published": len({fact.id for fact in evidence.facts}),
@@ -196,7 +197,11 @@ def judge(evidence: Evidence) -> Verdict:
         _equal("fact_gaps", counts["fact_gaps"], "none", 0),
         _equal("tag_gaps_undeclared", counts["tag_gaps_undeclared"], "none", 0),
         _equal("exceptions", counts["exceptions"], "those expected", evidence.exceptions_wanted),
-        _equal("started jobs that no fact tells of", len(_untold(starts, evidence.facts)), "none", 0),
+        _equal("started jobs that no fact tells of", len(_untold(starts, evidence)), "none", 0),
+        *(
+            _equal(f"starts of {name}", _of(name, starts), "the gateway's jobs on it", _of(name, told.job_ids))
+            for name in sorted(evidence.unnamed)
+        ),
     ]
     relations.append(_unposted(counts["facts_published"], told.facts, evidence.facts))
     if counts["pieces_good"] < counts["pieces_ordered"]:
@@ -341,12 +346,25 @@ def _unposted(heard: int, posted: int | None, facts: Sequence[Fact]) -> str:
     return f"facts_published is {heard}, but facts the gateway posted: {posted}"
 
 
-def _double_starts(starts: Mapping[tuple[str, str], int], known: frozenset[tuple[str, str]]) -> int:
-    return sum(count - 1 if job in known else count for job, count in starts.items())
+def _double_starts(
+    starts: Mapping[tuple[str, str], int], known: frozenset[tuple[str, str]], unnamed: frozenset[str]
+) -> int:
+    """Count starts beyond one for each job of the gateway's; where a machine knows no jobs, beyond their number."""
+    named = {job: count for job, count in starts.items() if job[0] not in unnamed}
+    too_many = sum(max(0, _of(name, starts) - _of(name, known)) for name in unnamed)
+    return too_many + sum(count - 1 if job in known else count for job, count in named.items())
 
 
-def _untold(starts: Mapping[tuple[str, str], int], facts: Sequence[Fact]) -> set[str]:
-    return {job for _, job in starts} - {fact.job_id for fact in facts if fact.job_id is not None}
+def _untold(starts: Mapping[tuple[str, str], int], evidence: Evidence) -> set[str]:
+    """Give the jobs started that no fact tells of; at a machine that knows no jobs, the gateway's jobs there."""
+    unnamed = evidence.unnamed
+    jobs = {job for machine, job in starts if machine not in unnamed}
+    jobs |= {job for machine, job in evidence.told.job_ids if machine in unnamed}
+    return jobs - {fact.job_id for fact in evidence.facts if fact.job_id is not None}
+
+
+def _of(machine: str, pairs: Iterable[tuple[str, str]]) -> int:
+    return sum(name == machine for name, _ in pairs)
 
 
 def _good(journal: Sequence[Entry]) -> int:

@@ -191,7 +191,7 @@ def _value_faults(profile: Profile, spec: PlainMap) -> Iterator[str]:
         for parameter, place in recipe.parameters.items():
             limit = known.parameters.get(parameter) if known is not None else None
             if limit is not None and limit.max_length is not None:
-                yield f"recipes.{name}.parameters.{parameter}: registers carry numbers only; give min and max, or one_of"
+                yield f"recipes.{name}.parameters.{parameter}: registers carry numbers only; give min and max"
             elif limit is not None:
                 ends = (limit.min, limit.max, *limit.one_of)
                 yield from _carried(f"{key}.parameters.{parameter}", place, [end for end in ends if end is not None])

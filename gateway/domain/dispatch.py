@@ -263,7 +263,7 @@ def _lost_hand(standing: Standing, look: Look) -> HoldMachine | None:
     if standing.level is not Level.START or standing.held is not None or look.permits.handed_over is not None:
         return None
     if standing.boot is not None and standing.boot != look.boot:
-        return HoldMachine(reason="the machine restarted: hand it over again")
+        return HoldMachine(reason="the machine restarted, or may have: hand it over again")
     if (missing := fallen(look.permits)) is not None:
         return HoldMachine(reason=f"the permit {missing} fell: hand the machine over again")
     return None

@@ -42,6 +42,10 @@ def warnings(scene: Scene) -> Iterator[Remark]:
         if machine.url.startswith("opc.tcp") and machine.security is None and not is_loopback(machine.url):
             text = "without protection anybody on this network can command the machine; give server_fingerprint"
             yield Remark(path=("machines", name, "security"), text=text)
+        profile = scene.profile_of(name)
+        if profile is not None and profile.dialect == "plain" and machine.control == "load":
+            text = "a plain machine loads and starts at once: at level load nothing is sent to it; use start or read"
+            yield Remark(path=("machines", name, "control"), text=text)
         if name not in busy:
             yield Remark(path=("machines", name), text="makes nothing: it is in no family", of_key=True)
     for name, shop in scene.sections.shops.items():

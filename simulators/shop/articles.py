@@ -20,7 +20,7 @@ class Ids:
 
 
 def articles(take_id: Callable[[], int], now: datetime) -> tuple[Article, ...]:
-    """Give the range of the shop: trays (with two variations), plates, sets, gift cards and stock goods."""
+    """Give the range of the shop: trays (with two variations), plates, edges, sets, gift cards and stock goods."""
 
     def article(
         sku: str, name: str, price: str, *, stock: int | None = None, parent: int = 0, colour: str = ""
@@ -54,5 +54,6 @@ def articles(take_id: Callable[[], int], now: datetime) -> tuple[Article, ...]:
         article("LAMP-9", "Lampa Öresund", "399.00", stock=12),
         article("PLATE-W-1", "Plåt vit, härdad", "129.00", stock=1000),
         article("PLATE-B-1", "Plåt svart, härdad", "129.00", stock=1000),
+        article("EDGE-S", "Hyllkant, kapad på längd", "79.00", stock=1000),
         article("SET-12", "Bricka med plåt, packad", "289.00", stock=1000),
     )

@@ -27,7 +27,8 @@ TRAYS = ("TRAY-12", "TRAY-12-W", "TRAY-12-B")
 PLATES = ("PLATE-W-1", "PLATE-B-1")
 OTHER_COLOUR = {"PLATE-W-1": "PLATE-B-1", "PLATE-B-1": "PLATE-W-1"}
 EITHER = 0.5  # of those who want a plate would take the other colour as well
-PLATE, SET = 0.5, 0.1  # shares of the lines, where the whole range is for sale
+LENGTHS_MM = ("400", "600", "812.5")
+PLATE, SET, EDGE = 0.5, 0.1, 0.15  # shares of the lines, where the whole range is for sale
 MUGS = ("MUG-BLUE", "MUG-RED")
 INVOICE, FREIGHT, GIFT, MUG, NESTED, ONLY_STOCK = 0.12, 0.4, 0.12, 0.2, 0.3, 0.05
 LAST_MOMENT = 0.97  # of the time they have: the last order is seen before the hour is over
@@ -127,6 +128,9 @@ def _made(dice: random.Random, wares: Wares) -> Wanted:
             return Wanted(sku=sku, quantity=quantity, instead=OTHER_COLOUR[sku] if dice.random() < EITHER else "")
         if share < PLATE + SET:
             return Wanted(sku="SET-12", quantity=dice.choice((1, 2)))
+        if share < PLATE + SET + EDGE:
+            options: dict[str, Json] = {"length_mm": dice.choice(LENGTHS_MM)}
+            return Wanted(sku="EDGE-S", quantity=dice.choice((1, 2, 4)), options=options)
     return _tray(dice)
 
 

@@ -101,6 +101,7 @@ class Play:
                 writes=read_writes(wishes.shop_log),
                 tags=self._listener.tags(),
                 prices=self._listener.prices(),
+                unnamed=wishes.unnamed,
             )
         )
 

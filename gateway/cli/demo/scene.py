@@ -1,4 +1,4 @@
-"""The demo's factory: broker, shop, press and gateway as children, and what a person does there."""
+"""The demo's factory: broker, shop, machines and gateway as children, and what a person does there."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from gateway.cli.demo.children import Child, running
 from gateway.uplink.broker import local_broker
 
 KEY, SECRET = "ck_demo", "cs_demo"
-PRESS, OVEN, STATION = "press-1", "oven-1", "packing"
+PRESS, OVEN, TRIMMER, STATION = "press-1", "oven-1", "trimmer-1", "packing"
 UP_S = 60.0
 
 
@@ -35,7 +35,7 @@ class Wishes:
     config: Path
     gateway: Sequence[str] = (sys.executable, "-m", "gateway")  # a test may put another build here
     press: Sequence[str] = ()  # more arguments for the press
-    whole: bool = True  # the whole factory: oven, station and runs beside the press
+    whole: bool = True  # the whole factory: oven, trimmer, station and runs beside the press
     grace_s: float = 60.0  # beyond the customers' time, before the verdict is taken as it is
     epoch: datetime  # when the demo's business time begins, in both times
 
@@ -47,7 +47,12 @@ class Wishes:
     @property
     def machines(self) -> tuple[str, ...]:
         """Give the machines that are handed to Kvot at the start."""
-        return (PRESS, OVEN) if self.whole else (PRESS,)
+        return (PRESS, OVEN, TRIMMER) if self.whole else (PRESS,)
+
+    @property
+    def unnamed(self) -> frozenset[str]:
+        """Give the machines that know no job ids: they number their starts themselves."""
+        return frozenset({TRIMMER} if self.whole else ())
 
     @property
     def journals(self) -> tuple[Path, ...]:
@@ -130,10 +135,10 @@ class Scene:
                 await asyncio.sleep(0.1)
 
     def _answered(self, status: Mapping[str, Any]) -> bool:
-        """Say whether shop and broker are there, and every machine has said who it is: only then it can be armed."""
+        """Say whether shop and broker are there, and every machine has said who it is and is ready to be armed."""
         links = {name: link["state"] for name, link in status["links"].items()}
-        known = {one["machine"] for one in status["machines"] if one["now"].get("identity")}
-        return links.get("mqtt") == links.get("shop:webshop") == "up" and known >= set(self.wishes.machines)
+        ready = {one["machine"] for one in status["machines"] if one["now"].get("permits", {}).get("ready")}
+        return links.get("mqtt") == links.get("shop:webshop") == "up" and ready >= set(self.wishes.machines)
 
 
 @asynccontextmanager
@@ -153,7 +158,7 @@ async def scene(wishes: Wishes) -> AsyncIterator[Scene]:
             f"machines.{PRESS}.url": ready[PRESS]["endpoint"],
         }
         if wishes.whole:
-            addresses[f"machines.{OVEN}.url"] = f"{ready[OVEN]['url']}/1"
+            addresses |= {f"machines.{name}.url": f"{ready[name]['url']}/1" for name in (OVEN, TRIMMER)}
         gateway = _child("gateway", _gateway(wishes, addresses), wishes)
         stack.push_async_callback(gateway.stop)
         others = list(children.values())
@@ -189,6 +194,7 @@ def _simulations(wishes: Wishes) -> dict[str, list[str]]:
     }
     if wishes.whole:
         found[OVEN] = _simulate("oven", wishes, *_named(OVEN, wishes), *machine)
+        found[TRIMMER] = _simulate("plain", wishes, *_named(TRIMMER, wishes), *machine)
     return found
 
 

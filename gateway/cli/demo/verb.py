@@ -76,7 +76,7 @@ def demo(
 
 
 def _say(wishes: "Wishes") -> None:
-    machines = "a press, an oven, a packing station" if wishes.whole else "a press"
+    machines = "a press, an oven, a trimmer, a packing station" if wishes.whole else "a press"
     typer.echo(f"starting a broker, a shop, {machines} and the gateway on this computer", err=True)
     typer.echo(f"ask it meanwhile: kvot status --socket {wishes.socket}", err=True)
 
