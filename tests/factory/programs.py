@@ -187,6 +187,41 @@ class Press(Program):
         return [entry.job for entry in self.moved(site) if entry.event is Event.START]
 
 
+class Saw(Program):
+    """A simulated machine that remembers no jobs; its journal numbers its starts."""
+
+    def __init__(self, *more: str, directory: Path, time: BusinessTime, port: int, panel_port: int) -> None:
+        self.port, self.url, self.panel = port, f"modbus://127.0.0.1:{port}", f"http://127.0.0.1:{panel_port}"
+        self.journal_path = directory / "saw.journal"
+        ports = ("--port", str(port), "--panel-port", str(panel_port))
+        argv = ("-m", "simulators.plain", "--journal", str(self.journal_path), *ports, *time.arguments, *more)
+        super().__init__("saw", *argv, directory=directory)
+
+    async def state(self) -> dict[str, Any]:
+        seen: dict[str, Any] = await _json("GET", f"{self.panel}/state")
+        return seen
+
+    async def touch(self, **wanted: object) -> dict[str, Any]:
+        """Do something at the panel and give what is then to be seen."""
+        seen: dict[str, Any] = await _json("POST", f"{self.panel}/panel", wanted)
+        return seen
+
+    async def break_down(self, **faults: object) -> None:
+        """Put these faults in force instead of the present ones; none repairs everything."""
+        await _json("POST", f"{self.panel}/faults", faults)
+
+    async def power_cycle(self, *, lose: bool) -> None:
+        """Cut the power, with or without the loss of its counters, give it back, and press reset."""
+        await _json("POST", f"{self.panel}/power", {"cut": True, "lose": lose})
+        await _json("POST", f"{self.panel}/power", {"cut": False})
+        await self.touch(reset=True)
+
+    @property
+    def starts(self) -> int:
+        """Count its physical starts."""
+        return sum(entry.event is Event.START for entry in journal.read(self.journal_path))
+
+
 class Gateway(Program):
     """The gateway, pointed by its configuration file and nothing else."""
 
