@@ -38,9 +38,19 @@ class Case:
 
 
 def an_ability(
-    kinds: frozenset[CommandKind] = KINDS[0], *, persistent: bool = False, clears_by_itself: bool = False
+    kinds: frozenset[CommandKind] = KINDS[0],
+    *,
+    persistent: bool = False,
+    clears_by_itself: bool = False,
+    by_evidence: bool = False,
 ) -> Ability:
-    return Ability(kinds=kinds, persistent=persistent, clears_by_itself=clears_by_itself, settle_s=SETTLE_S)
+    return Ability(
+        kinds=kinds,
+        persistent=persistent,
+        clears_by_itself=clears_by_itself,
+        settle_s=SETTLE_S,
+        by_evidence=by_evidence,
+    )
 
 
 def a_look(permits: Permits = GIVEN, *, boot: str = BOOT, **phases: JobPhase) -> Look:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -410,3 +411,30 @@ def test_the_subject_is_the_open_commands_job_before_the_work_at_hand() -> None:
 
 def test_every_permit_is_given_in_the_plain_case() -> None:
     assert GIVEN in PERMITS
+
+
+# Machines that name no jobs -------------------------------------------------------------------------
+
+UNPROVEN = replace(a_finding(None), unproven="the counters went back")
+
+
+def test_a_machine_that_names_no_jobs_is_given_none_without_anything_to_tell_a_start_by() -> None:
+    standing, ability = a_standing(a_work(JobState.RELEASED)), an_ability(KINDS[3], by_evidence=True)
+    bare = decide(standing, a_look(), UNPROVEN, ability)
+    assert isinstance(bare, Rest)
+    assert "does not stand still" in bare.why
+    told = decide(standing, replace(a_look(), baseline="idle"), UNPROVEN, ability)
+    assert told == Send(kind=CommandKind.LOAD_START, job_id=JOB)
+
+
+@pytest.mark.parametrize("state", [JobState.ACCEPTED, JobState.RUNNING, JobState.INTERRUPTED])
+def test_what_a_machine_leaves_unproven_of_an_accepted_job_is_asked_with_its_cause(state: JobState) -> None:
+    step = decide(a_standing(a_work(state)), a_look(), UNPROVEN, an_ability(by_evidence=True))
+    assert isinstance(step, Doubt)
+    assert step.cause == "unclear what became of the job: the counters went back"
+    assert {"made", "aborted", "not_made"} == set(step.actions)
+
+
+def test_one_question_about_a_job_is_open_at_a_time_though_the_cause_changes() -> None:
+    asked = replace(a_standing(a_work(JobState.RUNNING)), asked=frozenset({"another cause"}))
+    assert decide(asked, a_look(), UNPROVEN, an_ability()) == Rest(why="a person must decide: another cause")

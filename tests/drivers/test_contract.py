@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from drivers.base import Answer, Command, CommandKind, Driver, DriverError, Finding, JobPhase, Reconciling, Session
-from drivers.profile import WordOrder
+from drivers.profile import Place, WordOrder
 from simulators.journal import Event
 from simulators.plain.simulation import RunningPlain
 from simulators.press.simulation import RunningPress
@@ -214,7 +214,7 @@ async def bench(
             if request.param != "no-memory":
                 order, words = WordOrder.CDAB, Words.LITTLE
             async with saw(tmp_path, cycle_s=0.15, word_order=words) as machine:
-                yield PlainBench(machine, plain_driver(machine.url, plain_map(order=order)))
+                yield PlainBench(machine, plain_driver(machine.url, plain_map(order=order, boot=Place(address="holding:105"))))
         case "no-memory-nodes":
             async with node_saw(shared_nodes, tmp_path, cycle_s=0.15) as saw_of_nodes:
                 yield PlainBench(saw_of_nodes.machine, saw_of_nodes.driver(), tells=True)

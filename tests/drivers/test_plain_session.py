@@ -9,7 +9,7 @@ import pytest
 
 from drivers.base import Answer, Command, CommandKind, DriverError, Finding, JobPhase
 from drivers.plain_session import PlainSession, Terms, plain_identity
-from drivers.profile import Counting, Memory, PermitTags, PlainMap, Unit, WordOrder
+from drivers.profile import Counting, Memory, PermitTags, Place, PlainMap, Unit, WordOrder
 from simulators.journal import Event
 from simulators.modbus_faults import Lie
 from simulators.plain.faults import PlainFaults
@@ -493,3 +493,15 @@ async def test_nothing_is_written_after_the_deadline_whatever_the_wire_would_tak
     session = PlainSession(machine, terms=terms, identity=plain_identity("saw", spec))
     receipt = await session.send(trim(deadline_s=0.0))
     assert (receipt.answer, machine.switched, machine.values["good"]) == (Answer.REFUSED, [], 0)
+
+
+async def test_where_the_machine_tells_no_boot_it_may_have_restarted_before_any_new_session(tmp_path: Path) -> None:
+    boots = []
+    async with saw(tmp_path) as machine:
+        for told in (None, Place(address="holding:105")):
+            for _ in range(2):
+                async with opened(machine, plain_map(boot=told)) as session:
+                    boots.append((await session.look()).boot)
+                    assert (await session.look()).boot == boots[-1]
+    assert boots[0] != boots[1]
+    assert boots[2] == boots[3] == str(machine.machine.read_words(105, 1)[0])

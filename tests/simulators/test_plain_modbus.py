@@ -61,10 +61,21 @@ async def test_only_what_is_the_clients_can_be_written(tmp_path: Path) -> None:
         assert (await client.write_coil(1, True)).exception_code == 2
         assert (await client.write_coils(0, [True, True])).exception_code == 2
         assert (await client.write_register(100, 1)).exception_code == 2
-        assert (await client.read_holding_registers(100, count=6)).exception_code == 2
+        assert (await client.read_holding_registers(100, count=7)).exception_code == 2
         assert (await client.read_coils(5, count=2)).exception_code == 2
         await asyncio.sleep(0.05)
         assert plain.journal() == []
+
+
+async def test_each_start_of_the_controller_shows_another_number(tmp_path: Path) -> None:
+    async with running_plain(settings(tmp_path)) as plain:
+        numbers = set()
+        for _ in range(3):
+            async with connected(plain.port) as client:
+                numbers.add((await client.read_holding_registers(105, count=1)).registers[0])
+            await plain.power(cut=True)
+            await plain.power(cut=False)
+    assert len(numbers) == 3
 
 
 @pytest.mark.parametrize(

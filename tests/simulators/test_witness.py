@@ -397,3 +397,35 @@ def test_samples_are_counted_by_the_listener_and_are_no_facts() -> None:
     listener.hear("nordform/LUND/a/b/press-1/tags", b'{"v":1,"t":1,"boot":1,"seq":1,"values":{"a":1,"b":2}}')
     assert listener.facts() == ()
     assert listener.tags() == Tags(values=2)
+
+
+# A machine that knows no job ids ---------------------------------------------------------------------
+
+
+def a_day_at_a_saw(starts: int, jobs: int) -> Evidence:
+    """So many orders, each one job; the saw has numbered its own starts."""
+    day = a_clean_day(jobs)
+    names = frozenset(("saw-1", job) for _, job in day.told.job_ids)
+    journal = [
+        Entry(machine="saw-1", job=str(n), event=event, good=good)
+        for n in range(1, starts + 1)
+        for event, good in (("start", 0), ("end", 2))
+    ]
+    told = dataclasses.replace(day.told, job_ids=names)
+    return dataclasses.replace(day, told=told, journal=tuple(journal), unnamed=frozenset({"saw-1"}))
+
+
+def test_where_a_machine_knows_no_jobs_its_starts_are_held_against_the_number_of_jobs_on_it() -> None:
+    assert judge(a_day_at_a_saw(3, 3)).broken == ()
+    twice = judge(a_day_at_a_saw(4, 3))
+    assert twice.double_starts == 1
+    assert "starts of saw-1 is 4, but the gateway's jobs on it: 3" in twice.broken
+    assert "starts of saw-1 is 2, but the gateway's jobs on it: 3" in judge(a_day_at_a_saw(2, 3)).broken
+
+
+def test_a_job_at_such_a_machine_that_no_fact_tells_of_is_seen() -> None:
+    day = a_day_at_a_saw(3, 3)
+    _, lost = min(day.told.job_ids)
+    told = dataclasses.replace(day.told, facts=None)
+    day = dataclasses.replace(day, told=told, facts=tuple(fact for fact in day.facts if fact.job_id != lost))
+    assert "started jobs that no fact tells of is 1, but none: 0" in judge(day).broken
