@@ -1,8 +1,7 @@
 """The mailbox handshake as the driver port: look, ask, send, beat over any two blocks of words."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +10,7 @@ from drivers.base import Answer, Command, CommandKind, DriverError, Finding, Ide
 from drivers.mailbox import MailboxError, PermitBits, Status, TornError
 from drivers.mailbox_command import KINDS, UnsendableError, empty_payload, encode_payload
 from drivers.profile import MailboxMap, Profile
+from drivers.speaking import RefusedWriteError, Speaking
 
 STALE_S = 5.0  # a heartbeat that stands still for longer: the PLC does not run
 BEAT_S = 1.0
@@ -20,11 +20,6 @@ _POLL_FIRST_S = 0.01
 _POLL_MAX_S = 0.1
 _TAKEN_BACK_BEATS = 2
 _LOOK_MAX_S = 3.0  # the PLC takes a gateway for dead after 10 s
-_CUT_OFF = "a call was cut off"
-
-
-class RefusedWriteError(DriverError):
-    """The machine answered that it did not take a write: nothing of it was executed."""
 
 
 class Blocks(Protocol):
@@ -68,7 +63,7 @@ class _RestartedError(DriverError):
     """The PLC is not the one, or not the run of it, that the session was opened with."""
 
 
-class MailboxSession:
+class MailboxSession(Speaking):
     """One session; after a `DriverError` or a cancelled call it answers nothing any more.
 
     All it says comes from one run of the PLC: a changed BOOT_CNT, a falling HWM_JOB or a heartbeat that
@@ -76,13 +71,13 @@ class MailboxSession:
     """
 
     def __init__(self, blocks: Blocks, *, terms: Terms, identity: Identity) -> None:
+        super().__init__(foreign=MailboxError)
         self._blocks, self._terms, self._identity = blocks, terms, identity
         self._first: Status | None = None
         self._last: Status | None = None
         self._moved_at = terms.monotonic()  # when HEARTBEAT was last seen to have moved
         self._beat_at: float | None = None
         self._beat = 0
-        self._broken: str | None = None
 
     @property
     def identity(self) -> Identity:
@@ -235,23 +230,6 @@ class MailboxSession:
             except TornError:
                 await asyncio.sleep(_TORN_WAIT_S)
         return mailbox.decode_status(await self._blocks.status(), self._terms.spec.word_order)
-
-    @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """Refuse to speak on a finished session, and finish it on any error or cancellation."""
-        if self._broken is not None:
-            raise DriverError(f"the session is finished: {self._broken}")
-        self._broken = _CUT_OFF
-        try:
-            yield
-        except MailboxError as error:
-            self._broken = str(error)
-            raise DriverError(self._broken) from error
-        except DriverError as error:
-            self._broken = str(error)
-            raise
-        if self._broken == _CUT_OFF:
-            self._broken = None
 
 
 def mailbox_identity(text: str) -> Identity:

@@ -2,8 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,16 +21,12 @@ from drivers.base import (
 )
 from drivers.plain import NO_BOOT, Baseline, Shown, Trial
 from drivers.profile import Place, PlainMap
+from drivers.speaking import RefusedWriteError, Speaking
 
 _READINGS = 5
 _POLL_FIRST_S = 0.005
 _POLL_MAX_S = 0.1
-_CUT_OFF = "a call was cut off"
 _LATE = "the command's deadline has passed"
-
-
-class RefusedWriteError(DriverError):
-    """The machine answered that it did not take a write: nothing of it was executed."""
 
 
 class Points(Protocol):
@@ -67,15 +62,15 @@ class Terms:
     monotonic: MonotonicClock
 
 
-class PlainSession:
+class PlainSession(Speaking):
     """One session; after a `DriverError` or a cancelled call it answers nothing any more.
 
     It keeps nothing that must survive it: what became of a start is told by the machine and the baseline.
     """
 
     def __init__(self, points: Points, *, terms: Terms, identity: Identity) -> None:
+        super().__init__()
         self._points, self._terms, self._identity = points, terms, identity
-        self._broken: str | None = None
         self._boot = f"{NO_BOOT}, session {secrets.token_hex(4)}"
 
     @property
@@ -236,20 +231,6 @@ class PlainSession:
         except ValueError as error:
             raise DriverError(f"the machine cannot be read: {error}") from error
         return replace(shown, boot=self._boot) if shown.boot == NO_BOOT else shown
-
-    @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """Refuse to speak on a finished session, and finish it on any error or cancellation."""
-        if self._broken is not None:
-            raise DriverError(f"the session is finished: {self._broken}")
-        self._broken = _CUT_OFF
-        try:
-            yield
-        except DriverError as error:
-            self._broken = str(error)
-            raise
-        if self._broken == _CUT_OFF:
-            self._broken = None
 
 
 def plain_identity(text: str, spec: PlainMap) -> Identity:

@@ -15,9 +15,10 @@ from drivers.modbus.places import Area, Span, Spot, bit_spot, plain_faults, span
 from drivers.modbus.polling import Poller
 from drivers.modbus.tags import reads_of, tag_faults
 from drivers.modbus.wire import ExceptionReplyError, ModbusWire
-from drivers.plain_session import PlainSession, Points, RefusedWriteError, Terms, plain_identity
+from drivers.plain_session import PlainSession, Points, Terms, plain_identity
 from drivers.profile import Memory, Place, PlainMap, Profile
 from drivers.scaling import Layout
+from drivers.speaking import RefusedWriteError
 
 Cells = Mapping[tuple[Area, int], int]
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from drivers import mailbox
 from drivers.base import DriverError, Identity, MonotonicClock, Session
-from drivers.handshake import Blocks, MailboxSession, RefusedWriteError, Terms, check_pace, mailbox_identity
+from drivers.handshake import Blocks, MailboxSession, Terms, check_pace, mailbox_identity
 from drivers.link import Line, Links
 from drivers.mailbox import PermitBits
 from drivers.modbus.address import Transport, parse_address
@@ -17,6 +17,7 @@ from drivers.modbus.polling import Poller
 from drivers.modbus.tags import Fence, reads_of, tag_faults
 from drivers.modbus.wire import ExceptionReplyError, ModbusWire
 from drivers.profile import MailboxMap, Profile
+from drivers.speaking import RefusedWriteError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

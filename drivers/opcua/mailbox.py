@@ -8,7 +8,7 @@ from asyncua import ua
 
 from drivers import mailbox
 from drivers.base import DriverError, MonotonicClock, Security, Session
-from drivers.handshake import MailboxSession, RefusedWriteError, Terms, check_pace, mailbox_identity
+from drivers.handshake import MailboxSession, Terms, check_pace, mailbox_identity
 from drivers.mailbox import PermitBits
 from drivers.opcua.binary import Builtin, Reading
 from drivers.opcua.channel import connect
@@ -18,6 +18,7 @@ from drivers.opcua.sampling import sampled
 from drivers.opcua.telemetry import Telemetry
 from drivers.opcua.writes import check_taken
 from drivers.profile import MailboxMap, MailboxNodes, Profile
+from drivers.speaking import RefusedWriteError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

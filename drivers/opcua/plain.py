@@ -20,8 +20,9 @@ from drivers.opcua.publishing import Hint
 from drivers.opcua.sampling import sampled
 from drivers.opcua.telemetry import Telemetry
 from drivers.opcua.writes import check_taken
-from drivers.plain_session import PlainSession, RefusedWriteError, Terms, plain_identity
+from drivers.plain_session import PlainSession, Terms, plain_identity
 from drivers.profile import Memory, Place, PlainMap, Profile
+from drivers.speaking import RefusedWriteError
 
 _START_TIME: Final = node_id(ObjectIds.Server_ServerStatus_StartTime)
 _RANGES: Final = {

@@ -214,7 +214,9 @@ async def bench(
             if request.param != "no-memory":
                 order, words = WordOrder.CDAB, Words.LITTLE
             async with saw(tmp_path, cycle_s=0.15, word_order=words) as machine:
-                yield PlainBench(machine, plain_driver(machine.url, plain_map(order=order, boot=Place(address="holding:105"))))
+                yield PlainBench(
+                    machine, plain_driver(machine.url, plain_map(order=order, boot=Place(address="holding:105")))
+                )
         case "no-memory-nodes":
             async with node_saw(shared_nodes, tmp_path, cycle_s=0.15) as saw_of_nodes:
                 yield PlainBench(saw_of_nodes.machine, saw_of_nodes.driver(), tells=True)
