@@ -60,6 +60,7 @@ def test_the_demo_shows_both_policies_a_route_and_a_station() -> None:
     assert {name: family.policy.value for name, family in factory.families.items()} == {
         "pla-white": "static",
         "set-pressing": "static",
+        "edges": "static",
         "cure-white": "distance",
         "cure-black": "countdown",
         "packing": "static",
