@@ -198,22 +198,22 @@ class Saw(Program):
         super().__init__("saw", *argv, directory=directory)
 
     async def state(self) -> dict[str, Any]:
-        seen: dict[str, Any] = await _json("GET", f"{self.panel}/state")
+        seen: dict[str, Any] = await ask_json("GET", f"{self.panel}/state")
         return seen
 
     async def touch(self, **wanted: object) -> dict[str, Any]:
         """Do something at the panel and give what is then to be seen."""
-        seen: dict[str, Any] = await _json("POST", f"{self.panel}/panel", wanted)
+        seen: dict[str, Any] = await ask_json("POST", f"{self.panel}/panel", wanted)
         return seen
 
     async def break_down(self, **faults: object) -> None:
         """Put these faults in force instead of the present ones; none repairs everything."""
-        await _json("POST", f"{self.panel}/faults", faults)
+        await ask_json("POST", f"{self.panel}/faults", faults)
 
     async def power_cycle(self, *, lose: bool) -> None:
         """Cut the power, with or without the loss of its counters, give it back, and press reset."""
-        await _json("POST", f"{self.panel}/power", {"cut": True, "lose": lose})
-        await _json("POST", f"{self.panel}/power", {"cut": False})
+        await ask_json("POST", f"{self.panel}/power", {"cut": True, "lose": lose})
+        await ask_json("POST", f"{self.panel}/power", {"cut": False})
         await self.touch(reset=True)
 
     @property
