@@ -11,9 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from simulators.witness_prices import PriceBook, Published, ShopWrite, look_at
+from simulators.witness_journal import Entry, Write, read_journal, read_writes
+from simulators.witness_prices import PriceBook, Published, look_at
 from simulators.witness_shop import ShopOrder, read_orders
 from simulators.witness_tags import TagBook, Tags
 
@@ -48,29 +46,6 @@ __all__ = [
 FINISHED = frozenset({"made", "shipped", "not_made", "cancelled"})
 _PRICING = frozenset({"offer", "campaign", "proposal"})  # what a fact tells of, by the first word of its type
 _SESSION_S = 3600  # the broker keeps for us what it hears while we reconnect
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """One line of a machine's journal; counts are pieces made of the job so far."""
-
-    machine: str
-    job: str
-    event: str
-    good: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Write:
-    """One line of the shop's own log: a request to change an order or an article, and whether anything changed.
-
-    article: what an article was told.
-    """
-
-    changed: bool
-    order: str | None = None
-    product: str | None = None
-    article: ShopWrite | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,27 +196,6 @@ def fact_gaps(facts: Sequence[Fact]) -> int:
     return sum(max(seen) - len(seen) for seen in numbers.values())
 
 
-def read_journal(path: Path) -> tuple[Entry, ...]:
-    """Read a machine's journal (JSON lines); no file is an empty one, a torn last line has not happened."""
-    return tuple(
-        Entry(machine=line["machine"], job=str(line["job"]), event=line["event"], good=int(line["good"]))
-        for line in _lines(path)
-    )
-
-
-def read_writes(path: Path) -> tuple[Write, ...]:
-    """Read from the shop's log (JSON lines), like a journal, the requests to change an order or an article."""
-    return tuple(
-        Write(
-            changed=bool(line["changed"]),
-            order=str(line["order"]) if "order" in line else None,
-            product=str(line["product"]) if "product" in line else None,
-            article=_article(line) if "sku" in line else None,
-        )
-        for line in _lines(path)
-    )
-
-
 class Listener:
     """Hears every message from the moment it is subscribed and keeps the facts, over reconnects too."""
 
@@ -371,25 +325,6 @@ def _good(journal: Sequence[Entry]) -> int:
     """Sum the good pieces of each job by the last line about it."""
     last = {(entry.machine, entry.job): entry.good for entry in journal}
     return sum(last.values())
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    *whole, _torn = path.read_bytes().split(b"\n")
-    for line in whole:
-        yield json.loads(line)
-
-
-def _article(line: Mapping[str, Any]) -> ShopWrite:
-    values = line["values"]
-    price, promise = values.get("regular_price"), values.get("_kvot_promise")
-    return ShopWrite(
-        sku=str(line["sku"]),
-        at=datetime.fromisoformat(line["business"]),
-        price_minor=None if price is None else round(Decimal(str(price)) * 100),
-        promise_at=None if promise is None else datetime.fromisoformat(promise),
-    )
 
 
 def _fact(payload: bytes) -> Fact | str | None:
