@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     modbus_program.add_machine(parser, default)
     add = parser.add_argument
     add("--counters", type=Counters, choices=list(Counters), default=default.counters)
+    add("--worked", type=int, default=default.worked, help="good pieces counted before its journal began")
     add("--start-clears", action=argparse.BooleanOptionalAction, default=default.start_clears)
     for point in fields(Points):
         help_text = "coil:N, holding:N or holding:N.BIT"

@@ -29,6 +29,7 @@ class PlainMachine:
         self._settings = settings
         self._tally = tally
         self._loses_counters = False
+        self._fresh = True  # this is how it stood before its journal began
         self._inputs = Inputs(tool=str(settings.tool))
         self._points = {name: Point.parse(getattr(settings.points, name)) for name in settings.points.__slots__}
         self._written: dict[tuple[bool, int], int] = self._writable()
@@ -45,12 +46,15 @@ class PlainMachine:
         """Begin without a batch; what was in the machine has been taken out."""
         for job, job_no in self._tally.unfinished().items():
             self._tally.write(Event.ABORT, job=job, job_no=job_no or 0)
-        kept = self._settings.counters is Counters.TOTAL and not self._loses_counters
+        fresh = self._fresh and not self._tally.highest()
+        kept = fresh or (self._settings.counters is Counters.TOTAL and not self._loses_counters)
         good, scrap = (count // self._settings.pieces_per_unit for count in self._tally.total()) if kept else (0, 0)
+        good += self._settings.worked if kept else 0
+        self._fresh = False
         self._loses_counters = False
         self._boot = (self._boot + 1) & 0xFFFF
         self._written = self._writable()
-        self.plc = Plc(starts=self._tally.highest(), good=good, scrap=scrap)
+        self.plc = Plc(starts=self._tally.highest(), good=good, scrap=scrap, done=fresh and good > 0)
         self._inputs = self.board.take()
         self._show()
 

@@ -85,6 +85,7 @@ class PlainSimulation(Pace):
     pieces_per_cycle: int = 1
     counts: Counts = Counts.PIECES  # what quantity and counters count
     counters: Counters = Counters.TOTAL
+    worked: int = 0  # what its counter of good pieces showed before its journal began; above 0: a batch is done
     start_clears: bool = True  # the machine takes the start bit back itself, whether it starts or not
     scrap_rate: float = 0.0
     seed: int = 0
@@ -94,6 +95,8 @@ class PlainSimulation(Pace):
 
     def __post_init__(self) -> None:
         Pace.__post_init__(self)
+        if not 0 <= self.worked <= 0xFFFF_FFFF:  # noqa: PLR2004 - a counter of 32 bits
+            raise ValueError("worked is a count of 32 bits")
         if self.cycle_s <= 0 or self.scan_s <= 0:
             raise ValueError("cycle and scan must be above 0")
         if self.pieces_per_cycle < 1 or not 0 <= self.scrap_rate <= 1 or not 0 <= self.tool <= 0xFFFF:  # noqa: PLR2004

@@ -78,6 +78,20 @@ async def test_each_start_of_the_controller_shows_another_number(tmp_path: Path)
     assert len(numbers) == 3
 
 
+async def test_a_machine_that_has_worked_before_shows_it_until_its_memory_is_lost(tmp_path: Path) -> None:
+    async with running_plain(settings(tmp_path, worked=70_000)) as plain:
+        async with connected(plain.port) as client:
+            assert (await client.read_holding_registers(100, count=2)).registers == [1, 4464]
+        assert (plain.state()["done"], plain.state()["good"]) == (True, 70_000)
+        await plain.power(cut=True)
+        await plain.power(cut=False)
+        assert (plain.state()["done"], plain.state()["good"]) == (False, 70_000)
+        await plain.power(cut=True, lose=True)
+        await plain.power(cut=False)
+        assert plain.state()["good"] == 0
+        assert plain.journal() == []
+
+
 @pytest.mark.parametrize(
     ("counters", "lose", "good"),
     [(Counters.TOTAL, False, 1), (Counters.TOTAL, True, 0), (Counters.VOLATILE, False, 0), (Counters.BATCH, False, 0)],

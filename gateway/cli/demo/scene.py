@@ -194,7 +194,7 @@ def _simulations(wishes: Wishes) -> dict[str, list[str]]:
     }
     if wishes.whole:
         found[OVEN] = _simulate("oven", wishes, *_named(OVEN, wishes), *machine)
-        found[TRIMMER] = _simulate("plain", wishes, *_named(TRIMMER, wishes), *machine)
+        found[TRIMMER] = _simulate("plain", wishes, *_named(TRIMMER, wishes), *machine, "--worked", "2500")
     return found
 
 
