@@ -110,10 +110,7 @@ def intend(tx: Tx, job_id: str, kind: CommandKind, wire: Wire, *, now: datetime)
         files.refuse_undelivered(tx, job_id)
     job = _job(tx, job_id)
     attempt = row(
-        tx,
-        "SELECT COUNT(*) + 1 AS attempt FROM commands WHERE job_id = :job AND kind = :kind",
-        job=job_id,
-        kind=kind,
+        tx, "SELECT COUNT(*) + 1 AS attempt FROM commands WHERE job_id = :job AND kind = :kind", job=job_id, kind=kind
     )
     assert attempt is not None
     number = _job_no(tx, wire.machine, job_id)
