@@ -110,7 +110,8 @@ class Finding:
     Counts are pieces as the machine counts them, None where it does not tell. `mark` is the highest job
     number that the machine has ever accepted, from the same reading; None where it keeps no such number.
     `confirmed_by` names the person who said it, None where the machine says it itself; `evidence` names nobody.
-    `unproven`, only without a phase, says why this is no proof that the job was never started.
+    `unproven`, only without a phase, says why this is no proof that the job was never started. `orders` are the
+    order numbers that the machine shows with the job, None where it does not tell.
     """
 
     job_id: str
@@ -124,6 +125,7 @@ class Finding:
     mark: int | None = None
     confirmed_by: str | None = None
     unproven: str | None = None
+    orders: tuple[str, ...] | None = None
 
     def absence(self, *, job_no: int, known_mark: int) -> Absence:
         """Say what it proves that the machine does not name the job; only for a finding without a phase.

@@ -15,6 +15,8 @@ from gateway.ledger.database import open_ledger
 from gateway.settings import Settings
 from gateway.stages.board import Board
 
+MEGABYTE = 1024 * 1024
+
 
 class _StopAskedError(Exception):
     """SIGTERM or SIGINT came: leave in order."""
@@ -33,7 +35,11 @@ async def run(settings: Settings, *, state_dir: Path, socket: Path) -> None:
         loop.add_signal_handler(number, stop.set)
     commit_s = settings.ledger.commit_interval_ms / 1000
     async with open_ledger(
-        state_dir, site=settings.site.id, commit_interval_s=commit_s, batch=settings.ledger.batch
+        state_dir,
+        site=settings.site.id,
+        commit_interval_s=commit_s,
+        batch=settings.ledger.batch,
+        ballast_bytes=settings.ledger.ballast_mb * MEGABYTE,
     ) as ledger:
         board = Board()
         house = House(settings, state_dir=state_dir, ledger=ledger, board=board, clock=clock, log=log)

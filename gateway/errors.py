@@ -37,5 +37,13 @@ class LedgerError(Exception):
     """The ledger cannot be trusted or written: stop, the restart recovers."""
 
 
+class LedgerFullError(LedgerError):
+    """There is no room on the disk: nothing was written, and the same may be tried again once there is."""
+
+
+class LedgerLostError(LedgerError):
+    """The ledger is gone or damaged: no restart helps, a person restores a backup; the text names the command."""
+
+
 class RefusedError(Exception):
     """A person asked for something that is not possible now; the text says why and what would help."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +23,8 @@ from gateway.clock import SystemClock
 from gateway.domain.intake import Catalogue, DueRule
 from gateway.domain.machines import Level
 from gateway.domain.pricing import FamilyRules, Mode, Release
+from gateway.errors import LedgerFullError
+from gateway.keeping import keep, open_backups
 from gateway.ledger import exceptions, machines, run_views
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.facts import milliseconds
@@ -37,6 +40,8 @@ from gateway.stages.plan import Floor, planning_stage
 from gateway.stages.price import price_stage
 from gateway.stages.pricing import Pricing, promise_at_intake
 from gateway.stages.publish import publish
+from gateway.stages.recover import STANDING as RECOVERY
+from gateway.stages.recover import afterwards
 from gateway.stages.report import drain, report, report_offers
 from gateway.stages.sample import Sampling
 from gateway.stages.samples_out import SamplesOut
@@ -67,6 +72,7 @@ class House:
             for name, profile in self._profiles.items()
             if profile.protocol == STATION
         }
+        self.backups = open_backups(settings, state_dir=state_dir, ledger=ledger, clock=clock, log=log)
         self._gateway_id = (settings.mqtt.client_id if settings.mqtt else None) or f"kvot-{settings.site.id}"
 
     def desk(self) -> Desk:
@@ -78,7 +84,8 @@ class House:
             for name, machine in self._settings.machines.items()
         }
         return Desk(
-            ledger=self._ledger,
+            ledger=self._ledger.at_once(),
+            backups=self.backups,
             board=self._board,
             clock=self._clock,
             machines=places,
@@ -138,14 +145,14 @@ class House:
                 intake(source, shop, ledger=ledger, board=board, clock=clock, log=log), name=f"intake {name}"
             )
             told = (
-                report(name, shop, ledger=ledger, board=board, clock=clock, log=log)
+                partial(report, name, shop, ledger=ledger, board=board, clock=clock, log=log)
                 if settings.write_back
-                else drain(f"shop:{name}", ledger=ledger, clock=clock)
+                else partial(drain, f"shop:{name}", ledger=ledger, clock=clock)
             )
-            group.create_task(told, name=f"report {name}")
+            group.create_task(afterwards(told, ledger=ledger, clock=clock), name=f"report {name}")
             if settings.write_back and settings.prices and isinstance(shop, Prices):
-                offers = report_offers(name, shop, ledger=ledger, board=board, clock=clock, log=log)
-                group.create_task(offers, name=f"offers {name}")
+                offers = partial(report_offers, name, shop, ledger=ledger, board=board, clock=clock, log=log)
+                group.create_task(afterwards(offers, ledger=ledger, clock=clock), name=f"offers {name}")
         for name, machine in self._settings.machines.items():
             driver = self._driver(name, machine)
             if spool is not None and self._profiles[name].tags:
@@ -168,10 +175,24 @@ class House:
         group.create_task(price_stage(pricing, ledger=ledger, board=board, clock=clock, log=log), name="price")
         group.create_task(self._publisher(spool), name="publish")
         group.create_task(self._kpis(), name="kpis")
+        keep(
+            group,
+            self._settings,
+            self.backups,
+            state_dir=self._state_dir,
+            ledger=ledger,
+            spool=spool,
+            board=board,
+            clock=clock,
+            log=log,
+        )
 
     async def pulse(self) -> NoReturn:
-        """Prove progress: the loop turns and the ledger takes a write. Only then is the watchdog fed."""
-        await self._ledger.write(lambda _tx: None)
+        """Prove progress: the loop turns, and the ledger takes a write or says that the disk is full.
+
+        Only then is the watchdog fed: a restart makes no room.
+        """
+        ledger = self._ledger.at_once()
         self._board.put(
             ("info", self._gateway_id),
             {
@@ -183,9 +204,23 @@ class House:
             },
         )
         while True:
-            waiting, to_do = await self._ledger.write(lambda tx: (exceptions.count_open(tx), len(run_views.to_do(tx))))
+            try:
+                waiting, to_do = await ledger.write(_open_questions)
+                writable = True
+            except LedgerFullError:
+                waiting, to_do = await ledger.read(_open_questions)
+                writable = False
             links = {name: value["state"] for (kind, name), value in self._board.since(0).items() if kind == "link"}
-            self._board.put(("health", self._gateway_id), {"exceptions_open": waiting, "to_do": to_do, "links": links})
+            self._board.put(
+                ("health", self._gateway_id),
+                {
+                    "exceptions_open": waiting,
+                    "to_do": to_do,
+                    "links": links,
+                    "writable": writable,
+                    "recovering": bool(self._board.get(RECOVERY)),
+                },
+            )
             sdnotify.notify_watchdog()
             await self._clock.sleep(min(PULSE_S, sdnotify.watchdog_interval_s() or PULSE_S))
 
@@ -353,6 +388,11 @@ class House:
             log=self._log,
             samples=samples,
         )
+
+
+def _open_questions(tx: Tx) -> tuple[int, int]:
+    """Count what people must decide, and what they must do."""
+    return exceptions.count_open(tx), len(run_views.to_do(tx))
 
 
 def fingerprint(profile: Profile) -> str:

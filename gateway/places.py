@@ -1,6 +1,7 @@
 """Where things lie: state directory and control socket, for the service, for a plain user, and by option."""
 
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,3 +30,11 @@ def socket_path(option: Path | None, state: Path | None, environment: Mapping[st
     if SERVICE_SOCKET.exists():
         return SERVICE_SOCKET
     return state_dir(None, environment) / "kvot.sock"
+
+
+def person() -> str:
+    """Name the user who runs this process, as the audit trail does."""
+    try:
+        return f"person:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"person:uid-{os.getuid()}"

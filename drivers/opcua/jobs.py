@@ -39,6 +39,7 @@ _MEANING = {
     32: "invalid request",
 }
 _STANDARD_BITS = (1 << 33) - 1  # above them stand the makers' own codes
+_ORDERS = "CustomerOrderNumbers"
 _MAX_REASON = 200  # characters
 _MAX_COUNT = 1 << 53  # pieces; above it a Double no longer counts in ones
 
@@ -70,11 +71,12 @@ class ReturnStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobEntry:
-    """One job of a machine's JobOrderList."""
+    """One job of a machine's JobOrderList; `orders` are its CustomerOrderNumbers, None where the machine keeps none."""
 
     job_id: str
     phase: JobPhase
     state: str
+    orders: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,7 +160,7 @@ def _order_parameters(command: Command) -> list[bytes]:
     if names := _label(command, "job_name"):
         parameters.append(_parameter("JobName", _texts(Builtin.LOCALIZED_TEXT, names)))
     if orders := _label(command, "order_numbers"):
-        parameters.append(_parameter("CustomerOrderNumbers", _texts(Builtin.STRING, orders)))
+        parameters.append(_parameter(_ORDERS, _texts(Builtin.STRING, orders)))
     return parameters
 
 
@@ -350,7 +352,17 @@ def _decode(item: object, namespace: int, encoding: int, name: str) -> dict[str,
 
 def _entry(fields: Mapping[str, Any]) -> JobEntry:
     phase, state = _top_state(fields["State"])
-    return JobEntry(job_id=fields["JobOrder"]["JobOrderID"] or "", phase=phase, state=state)
+    order = fields["JobOrder"]
+    shown = _parameters(order.get("JobOrderParameters") or ()).get(_ORDERS)
+    return JobEntry(job_id=order["JobOrderID"] or "", phase=phase, state=state, orders=_order_numbers(shown))
+
+
+def _order_numbers(variant: Variant | None) -> tuple[str, ...] | None:
+    value = variant.value if variant is not None else None
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+        return None
+    return tuple(found)
 
 
 def _top_state(states: Sequence[Mapping[str, Any]]) -> tuple[JobPhase, str]:

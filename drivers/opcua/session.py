@@ -114,7 +114,12 @@ class JobControlSession:
                     handed_over=_truth(readings[tags.handed_over]) if tags.handed_over else None,
                 ),
                 jobs=tuple(
-                    Finding(job_id=entry.job_id, phase=entry.phase, evidence=f"in {jobs.JOB_LIST}: {entry.state}")
+                    Finding(
+                        job_id=entry.job_id,
+                        phase=entry.phase,
+                        evidence=f"in {jobs.JOB_LIST}: {entry.state}",
+                        orders=entry.orders,
+                    )
                     for entry in entries
                 ),
                 setup_code=_code(readings[tags.setup_code]) if tags.setup_code else None,

@@ -129,7 +129,13 @@ def _finding(ticket: Ticket) -> Finding:
         ended_at=ticket.ended_at,
         reason=ticket.reason,
         confirmed_by=ticket.by,
+        orders=_orders(ticket),
     )
+
+
+def _orders(ticket: Ticket) -> tuple[str, ...]:
+    numbers = ticket.labels.get("order_numbers", ())
+    return (numbers,) if isinstance(numbers, str) else numbers
 
 
 def _nobody() -> None:

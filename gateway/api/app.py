@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import Field
 
 from gateway import __version__
+from gateway.api.backups import backup_routes
 from gateway.api.desk import Desk, View
 from gateway.api.person import Asked, HoldAsked, Person, found
 from gateway.api.runs import run_routes
@@ -67,6 +68,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(run_routes(desk), prefix="/api/v1/runs")
     app.include_router(_stations(desk), prefix="/api/v1/stations")
     app.include_router(stock_routes(desk), prefix="/api/v1/stock")
+    app.include_router(backup_routes(desk), prefix="/api/v1")
     return app
 
 

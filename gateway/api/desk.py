@@ -11,11 +11,14 @@ from gateway.api.stations import OVER, Station, Ticket, show_ticket
 from gateway.clock import Clock
 from gateway.domain.machines import Level
 from gateway.errors import LedgerError, RefusedError
-from gateway.ledger import decisions, events, exceptions, machines, outbox, run_views, views
+from gateway.ledger import decisions, events, exceptions, machines, outbox, recovery, run_views, views
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.times import to_text
+from gateway.stages.backup import Backups
 from gateway.stages.board import Board
+from gateway.stages.disk import STANDING as DISK
 from gateway.stages.plan import Floor
+from gateway.stages.recover import STANDING as RECOVERY
 
 View = dict[str, Any]
 
@@ -41,6 +44,7 @@ class Desk:
     started_at: datetime
     stations: Mapping[str, Station] = field(default_factory=dict)
     floor: Floor | None = None
+    backups: Backups | None = None
 
     async def status(self) -> View:
         """Give the whole picture on one page."""
@@ -57,6 +61,8 @@ class Desk:
             "to_do": await self.ledger.read(run_views.to_do),
             "machines": await self.list_machines(),
             "links": self.links(),
+            "disk": dict(self.board.get(DISK)),
+            "recovering": dict(self.board.get(RECOVERY)),
         }
 
     def links(self) -> dict[str, Mapping[str, object]]:
@@ -64,7 +70,10 @@ class Desk:
         return {name: value for (kind, name), value in self.board.since(0).items() if kind == "link"}
 
     async def ready(self) -> View:
-        """Say whether an order can be taken now: the ledger can be written and a shop answers."""
+        """Say whether an order can be taken now: the ledger can be written and a shop answers.
+
+        While it is recovering after a restore, orders are taken; none is made yet.
+        """
         try:
             await self.ledger.write(lambda _tx: None)
         except LedgerError as fault:
@@ -72,7 +81,8 @@ class Desk:
         links = self.links()
         if self.shops and not any(links.get(f"shop:{shop}", {}).get("state") == "up" for shop in self.shops):
             return {"ready": False, "reason": "no shop answers"}
-        return {"ready": True}
+        recovering = await self.ledger.read(recovery.pending)
+        return {"ready": True, "reason": "recovering: nothing is made yet"} if recovering else {"ready": True}
 
     async def list_machines(self) -> list[View]:
         """Give each configured machine: what it is, what it does, what the ledger knows of it."""

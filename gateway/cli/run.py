@@ -22,7 +22,13 @@ def run(
 ) -> None:
     """Run the gateway until it is told to stop."""
     from gateway import daemon, places  # noqa: PLC0415 - `--help` must not pay for it
-    from gateway.errors import LedgerError, SettingsError, StateLockedError  # noqa: PLC0415
+    from gateway.errors import (  # noqa: PLC0415
+        LedgerError,
+        LedgerFullError,
+        LedgerLostError,
+        SettingsError,
+        StateLockedError,
+    )
     from gateway.log import configure_logging  # noqa: PLC0415
     from gateway.settings import load  # noqa: PLC0415
 
@@ -39,5 +45,9 @@ def run(
         fail(exits.CONFIGURATION_AT_START, "the configuration cannot be used:\n" + "\n".join(fault.faults))
     except StateLockedError as fault:
         fail(exits.STATE_LOCKED, str(fault))
+    except LedgerLostError as fault:
+        fail(exits.CONFIGURATION_AT_START, str(fault))  # no restart helps: a person restores a backup
+    except LedgerFullError as fault:
+        fail(exits.TEMPORARY, str(fault))
     except LedgerError as fault:
         fail(exits.FAILURE, str(fault))

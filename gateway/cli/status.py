@@ -24,6 +24,9 @@ def status(
     """Show orders, jobs, machines, links and what waits for a decision."""
     answer = get("/api/v1/status", socket=socket, state=state_dir)
     if output is Output.TABLE:
+        if answer["recovering"]:
+            waiting = ", ".join(answer["recovering"]["waits_for"]) or "nothing more"
+            answer["recovering"] = f"from the backup of {answer['recovering']['since']}; waits for {waiting}"
         machines = answer.pop("machines")
         answer["machines"] = [
             f"{one['machine']}: {pick(one, 'link.state')}, level {one.get('level')}, {pick(one, 'now.why')}"

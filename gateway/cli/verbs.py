@@ -3,7 +3,22 @@
 import typer
 
 from gateway import __version__
-from gateway.cli import config, exceptions, jobs, machines, orders, run, runs, simulate, stations, status, stock, trace
+from gateway.cli import (
+    backup,
+    config,
+    db,
+    exceptions,
+    jobs,
+    machines,
+    orders,
+    run,
+    runs,
+    simulate,
+    stations,
+    status,
+    stock,
+    trace,
+)
 from gateway.cli.demo.verb import demo
 
 app = typer.Typer(
@@ -32,5 +47,7 @@ app.add_typer(machines.app, name="machines", help="Who may start what.")
 app.add_typer(stations.app, name="stations", help="What people work on, and what they say of it.")
 app.add_typer(stock.app, name="stock", help="Material as people count it, and goods on the shelf.")
 app.add_typer(exceptions.app, name="exceptions", help="What people must decide.")
+app.add_typer(backup.app, name="backup", help="Copies of the ledger, and one of them back in its place.")
+app.add_typer(db.app, name="db", help="The ledger's file.")
 app.add_typer(config.app, name="config", help="Check, show and describe the configuration.")
 app.add_typer(simulate.app, name="simulate", help="Shops and machines that do not exist.")

@@ -80,6 +80,7 @@ class Standing:
     mark: int = 0  # the highest job number the machine was ever seen to have accepted
     called: bool = False  # people are asked about the machine itself
     attended: bool = True  # the work would end while somebody is there, or may go on without
+    recovering: bool = False  # a backup was restored, and not everything was asked again yet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +110,8 @@ def decide(standing: Standing, look: Look, finding: Finding | None, ability: Abi
     A doubt is put to people once, and taken back when the machine names the job after all. A lost memory
     is one question: about the job that was at the machine, and only where there is none about the machine.
     """
+    if standing.recovering:
+        return Rest(why="recovering: a backup was restored, and nothing is sent before all was asked again")
     lost = _lost_memory(standing, look)
     if lost is not None and standing.held is None:
         return HoldMachine(reason=lost, asks=False)
@@ -218,6 +221,8 @@ def _why_unproven(
             return "the machine had accepted it, and somebody has cleared it there"
         case Absence.LOST:
             return "the machine's memory went back, or is another machine's"
+        case Absence.UNTOLD if command.restored:
+            return "a backup was restored since, and the job may have been made and cleared"
         case Absence.UNTOLD if ability.clears_by_itself:
             return "the machine may clear jobs by itself"
         case Absence.UNTOLD | Absence.NEVER:

@@ -48,7 +48,8 @@ class ShopOrder:
     """One order as mapped from a shop's answer.
 
     `status` and `payment` are the shop's own words; `personal` holds only allow-listed fields.
-    `fault` says why the order as a whole could not be understood.
+    `fault` says why the order as a whole could not be understood. `told` is the state that we wrote to the
+    order at last (`_kvot_state`), as the shop shows it: empty where it was never told.
     """
 
     shop_order_id: str
@@ -64,6 +65,7 @@ class ShopOrder:
     kind: OrderKind = OrderKind.SALE
     hold: str | None = None
     fault: str | None = None
+    told: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a time without a zone."""

@@ -25,6 +25,7 @@ class OpenCommand:
     kind: CommandKind
     boot: str  # the machine's boot at the intent
     job_no: int = 0  # the job's number at this machine
+    restored: bool = False  # a backup was restored since the intent
     silent_s: float = field(compare=False)  # only time goes by: the command is the same
 
 

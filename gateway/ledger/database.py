@@ -1,19 +1,21 @@
 """The ledger: events go in as transactions, and whoever asked is answered when they are on the disk."""
 
 import asyncio
+import copy
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from gateway.errors import LedgerError
+from gateway.errors import LedgerError, LedgerFullError
 from gateway.ledger import migrations, writer
+from gateway.ledger.ballast import Ballast
 from gateway.ledger.migrations import Migration
 from gateway.ledger.opening import Opened, close_state, open_state, state_lock
-from gateway.ledger.writer import Ask, Outcome, Writer
+from gateway.ledger.writer import Ask, Copy, Outcome, Writer
 
 __all__ = ["Ledger", "Tx", "open_ledger", "ring"]
 
@@ -22,6 +24,9 @@ T = TypeVar("T")
 
 DEADLINE_S = 30.0
 PLACES = 2000  # calls that may wait at once; further callers wait for a place
+TRY_AGAIN_S = 1.0  # while the disk is full
+COPY_S = 3600.0  # the longest that a copy of the whole may take
+DISK = "disk"  # the bell that rings when a write found no room
 
 ring = writer.ring
 
@@ -32,26 +37,71 @@ class Ledger:
     `site`, `epoch` and `ledger_id` say which ledger it is; `boot` counts the starts of the gateway.
     """
 
-    def __init__(self, opened: Opened, thread: Writer, *, loop: asyncio.AbstractEventLoop, deadline_s: float) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        thread: Writer,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        deadline_s: float,
+        ballast: Ballast,
+    ) -> None:
         self.site = opened.site
         self.epoch = opened.epoch
         self.boot = opened.boot
         self.ledger_id = opened.ledger_id
+        self.ballast = ballast
         self._loop = loop
         self._deadline_s = deadline_s
+        self._patient = True
         self._places = asyncio.Semaphore(PLACES)
         self._bells: dict[str, asyncio.Event] = {}
         self._listened: set[str] = set()
         self._writer = thread
         self._writer.deliver = self._hand_over
 
+    @property
+    def full(self) -> bool:
+        """Say whether the last write found no room on the disk."""
+        return self._writer.full
+
+    @property
+    def broken(self) -> bool:
+        """Say whether the ledger cannot be used any more."""
+        return self._writer.fault is not None or self._writer.stopping
+
+    def at_once(self) -> "Ledger":
+        """Give the same ledger for callers who would rather be refused than wait for room on the disk."""
+        hasty = copy.copy(self)
+        hasty._patient = False  # noqa: SLF001 - it is one of us
+        return hasty
+
     async def write(self, event: Callable[[Tx], T]) -> T:
         """Run an event in its own savepoint and return its answer once it is on the disk.
 
-        An exception of the event undoes that event alone and is raised here. Raise `LedgerError` when
-        the event could not be committed, did not end in time, or the ledger cannot be used any more.
+        An exception of the event undoes that event alone and is raised here. While the disk is full, wait
+        and try again: whoever writes pauses. Raise `LedgerError` when the event could not be committed, did
+        not end in time, or the ledger cannot be used any more; of a ledger `at_once` also `LedgerFullError`.
         """
-        return await self._ask(event, writes=True)
+        while True:
+            try:
+                return await self._ask(event, writes=True)
+            except LedgerFullError:
+                self.ring(DISK)
+                if not self._patient:
+                    raise
+            await asyncio.sleep(TRY_AGAIN_S)
+
+    async def copy(self, target: Path, *, progress: Callable[[int, int], None]) -> None:
+        """Copy the whole ledger into a file while it is in use; the caller forces it to the disk.
+
+        `progress` is told pages done and pages in all, on another thread. Raise `LedgerError` where it failed.
+        """
+        await self._put(lambda answer: Copy(target=target, progress=progress, answer=answer), COPY_S)
+
+    async def lay_ballast(self) -> bool:
+        """Lay the ballast again if there is room for it; say whether it lies."""
+        return await self.read(lambda _tx: self.ballast.lay())
 
     async def read(self, question: Callable[[Tx], T]) -> T:
         """Ask a question of what is on the disk; a write in it is refused. Raise `LedgerError` like `write`."""
@@ -85,8 +135,13 @@ class Ledger:
         self._bells.setdefault(name, asyncio.Event()).set()
 
     async def _ask(self, call: Callable[[Tx], T], *, writes: bool) -> T:
+        answer: T = await self._put(lambda answer: Ask(call=call, writes=writes, answer=answer), self._deadline_s)
+        return answer
+
+    async def _put(self, asked: Callable[[asyncio.Future[Any]], Ask | Copy], deadline_s: float) -> Any:
+        """Queue one call and wait for its answer."""
         self._refuse_unusable()
-        deadline = self._loop.time() + self._deadline_s
+        deadline = self._loop.time() + deadline_s
         try:
             async with asyncio.timeout_at(deadline):
                 await self._places.acquire()
@@ -97,8 +152,8 @@ class Ledger:
         except LedgerError:
             self._places.release()
             raise
-        answer: asyncio.Future[T] = self._loop.create_future()
-        self._writer.put(Ask(call=call, writes=writes, answer=answer))
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self._writer.put(asked(answer))
         try:
             await asyncio.wait((answer,), timeout=deadline - self._loop.time())
         except asyncio.CancelledError:
@@ -155,12 +210,13 @@ async def open_ledger(
     batch: int = 200,
     deadline_s: float = DEADLINE_S,
     steps: tuple[Migration, ...] | None = None,
+    ballast_bytes: int = 0,
 ) -> AsyncIterator[Ledger]:
     """Open the ledger of a site, creating it on first use; what is queued is still written when it closes.
 
-    A group of events closes after `commit_interval_s` or with `batch` events. Raise
-    `StateLockedError` when another process has the directory, `LedgerError` when the ledger there
-    cannot be used. `steps` are the migrations, by default those shipped.
+    A group of events closes after `commit_interval_s` or with `batch` events. `ballast_bytes` are kept
+    for it on the disk. Raise `StateLockedError` when another process has the directory, `LedgerError`
+    when the ledger there cannot be used. `steps` are the migrations, by default those shipped.
     """
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[tuple[Ledger, Writer]] = loop.create_future()
@@ -170,9 +226,11 @@ async def open_ledger(
         """Hold lock and connection from the first check to the last commit, on the ledger's own thread."""
         try:
             with state_lock(state_dir):
-                opened = open_state(state_dir, site=site, migrations=steps or migrations.known())
-                thread = Writer(opened.tx, interval_s=commit_interval_s, batch=batch)
-                ledger = Ledger(opened, thread, loop=loop, deadline_s=deadline_s)
+                ballast = Ballast(state_dir, size=ballast_bytes)
+                opened = _open(state_dir, site, steps or migrations.known(), ballast)
+                ballast.lay()
+                thread = Writer(opened.tx, interval_s=commit_interval_s, batch=batch, relief=ballast.free)
+                ledger = Ledger(opened, thread, loop=loop, deadline_s=deadline_s, ballast=ballast)
                 orderly = False
                 try:
                     writer.post(loop, _welcome, ready, (ledger, thread))
@@ -196,6 +254,14 @@ async def open_ledger(
             over.cancel()
             raise LedgerError(f"the ledger did not close within {deadline_s:g} s")
         over.result()
+
+
+def _open(state_dir: Path, site: str, steps: tuple[Migration, ...], ballast: Ballast) -> Opened:
+    """Open the ledger; where the disk is full, once more without the ballast."""
+    with suppress(LedgerFullError):
+        return open_state(state_dir, site=site, migrations=steps)
+    ballast.free()
+    return open_state(state_dir, site=site, migrations=steps)
 
 
 def _welcome(ready: asyncio.Future[tuple[Ledger, Writer]], opened: tuple[Ledger, Writer]) -> None:

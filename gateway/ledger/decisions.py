@@ -6,7 +6,7 @@ from drivers.base import Finding, JobPhase
 from gateway.domain.intake import UNKNOWN_ARTICLE
 from gateway.domain.states import JobState, LineState
 from gateway.errors import RefusedError
-from gateway.ledger import exceptions, files, jobs
+from gateway.ledger import exceptions, files, jobs, recovery_answers
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.job_states import FELL_SHORT
 from gateway.ledger.lines import BY_A_PERSON, cancel_line, close_line
@@ -49,6 +49,10 @@ def decide(tx: Tx, exception_id: int, *, action: str, who: str, note: str, now: 
             _allow_more_remakes(tx, int(name))
         case "run", "release_part" | "hold":
             decide_shortage(tx, int(name), exception_id, action=action, who=who, now=now)
+        case "restore", _:
+            recovery_answers.answer_all(tx, action=action, who=who, now=now)
+        case "line", _:
+            recovery_answers.answer_one(tx, int(name), action=action, who=who, now=now)
         case "requirement", "close":
             _close_requirement(tx, int(name), now=now)
         case "file", "retry":

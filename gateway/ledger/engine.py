@@ -23,6 +23,8 @@ PRAGMAS: tuple[tuple[str, str, object], ...] = (
 
 FULL = sqlite3.SQLITE_FULL
 READONLY = sqlite3.SQLITE_READONLY
+CORRUPT = sqlite3.SQLITE_CORRUPT
+NOTADB = sqlite3.SQLITE_NOTADB
 _FATAL = {
     sqlite3.SQLITE_IOERR: "the disk failed",
     sqlite3.SQLITE_CORRUPT: "the file is damaged",

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 
 from gateway.domain.files import WantedFile
 from gateway.errors import IllegalTransitionError
-from gateway.ledger import events
+from gateway.ledger import events, recovery
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception, settle
 from gateway.ledger.sql import change, insert, row, rows
@@ -193,7 +193,12 @@ def lacking(tx: Tx, job_id: str) -> int:
 
 
 def parcels(tx: Tx, machine: str) -> list[Parcel]:
-    """List what is to be laid into a machine's folder for its released jobs, the earliest promise first."""
+    """List what is to be laid into a machine's folder for its released jobs, the earliest promise first.
+
+    Nothing while a restored ledger is recovering: some machines start by a file.
+    """
+    if recovery.pending(tx):
+        return []
     found = rows(
         tx,
         "SELECT a.job_id, f.file_id, f.sha256, f.name, f.type, f.line_id, "  # noqa: S608 - constants

@@ -11,7 +11,7 @@ from drivers.base import CommandKind, Finding, Scalar
 from gateway.domain.dispatch import REFUSALS, Settlement
 from gateway.domain.states import JobState, LineState
 from gateway.errors import IllegalTransitionError
-from gateway.ledger import events, exceptions, facts, files
+from gateway.ledger import events, exceptions, facts, files, recovery
 from gateway.ledger.counters import next_number
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.lines import move_line
@@ -131,6 +131,7 @@ def intend(tx: Tx, job_id: str, kind: CommandKind, wire: Wire, *, now: datetime)
         session=wire.session,
         machine_boot=wire.boot,
         baseline=wire.baseline,
+        fence=recovery.epoch(tx),
         intended_at=to_text(now),
     )
     events.record(

@@ -10,7 +10,7 @@ from gateway.domain.dispatch import OpenCommand, Standing, Work
 from gateway.domain.machines import Arming, Lapse, Level, in_force
 from gateway.domain.states import JobState
 from gateway.errors import RefusedError
-from gateway.ledger import events, facts, files
+from gateway.ledger import events, facts, files, recovery
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import is_asked, open_exception, settle
 from gateway.ledger.jobs import doubts, refusals
@@ -151,7 +151,7 @@ def standing(
     known = _facts(tx, machine)
     command = row(
         tx,
-        "SELECT command_id, job_id, kind, machine_boot, job_no FROM commands "
+        "SELECT command_id, job_id, kind, machine_boot, job_no, fence FROM commands "
         "WHERE machine = :machine AND settlement IS NULL",
         machine=machine,
     )
@@ -170,6 +170,7 @@ def standing(
             boot=command["machine_boot"],
             silent_s=silent_s,
             job_no=command["job_no"],
+            restored=command["fence"] < recovery.epoch(tx),
         ),
         work=None
         if job is None
@@ -183,6 +184,7 @@ def standing(
         asked=doubts(tx, subject),
         mark=known["hwm_job"],
         called=is_asked(tx, f"machine:{machine}"),
+        recovering=recovery.pending(tx),
     )
 
 

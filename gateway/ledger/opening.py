@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -12,14 +12,13 @@ from uuid import uuid4
 from sqlalchemy import Connection, RowMapping, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.errors import LedgerError, StateLockedError
-from gateway.ledger import engine, schema
+from gateway.errors import LedgerError, LedgerFullError, LedgerLostError, StateLockedError
+from gateway.ledger import copying, engine, remains, schema
 from gateway.ledger.migrations import Migration
+from gateway.ledger.remains import LEDGER, Mark
 from gateway.ledger.sql import change, insert, row
 
-LEDGER = "ledger.db"
 LOCK = "lock"
-MARK = "ledger.id"  # which ledger lives here: a lost file is noticed, never replaced by an empty one
 CHECK_BELOW_BYTES = 256 * 1024 * 1024  # a larger file would keep the machines waiting
 
 
@@ -55,11 +54,13 @@ def state_lock(state_dir: Path) -> Iterator[None]:
 def open_state(state_dir: Path, *, site: str, migrations: tuple[Migration, ...]) -> Opened:
     """Open or create the ledger of a site; the caller holds the state lock.
 
-    Raise `LedgerError` when the file is lost, damaged, of another site, or newer than this program.
+    Raise `LedgerLostError` when the file is lost or damaged, `LedgerFullError` when there is no room on the
+    disk, `LedgerError` when it is of another site, newer than this program, or cannot be read.
     """
     path = state_dir / LEDGER
-    _refuse_lost(path, state_dir / MARK)
-    with _translated(path):
+    remains.refuse_lost(state_dir)
+    with translated(path):
+        _refuse_short(path)
         tx = engine.connect(path)
         try:
             if inspect(tx).has_table("meta"):
@@ -68,9 +69,9 @@ def open_state(state_dir: Path, *, site: str, migrations: tuple[Migration, ...])
             else:
                 engine.abandon(tx)
                 _begin(tx, site, migrations)
-            facts = _meta(tx)
+            facts = meta(tx)
             engine.abandon(tx)
-            _mark(state_dir / MARK, facts["ledger_id"])
+            Mark(ledger_id=facts["ledger_id"], epoch=facts["epoch"], boot=facts["boot"]).leave(state_dir)
         except BaseException:
             engine.close(tx)
             raise
@@ -82,7 +83,7 @@ def close_state(opened: Opened, *, clean: bool) -> None:
     tx = opened.tx
     try:
         if clean:
-            with _translated(Path(LEDGER)):
+            with suppress(LedgerFullError), translated(Path(LEDGER)):  # the next start checks it then
                 change(tx, "UPDATE meta SET clean = 1")
                 engine.commit(tx)
                 engine.raw(tx).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -90,13 +91,33 @@ def close_state(opened: Opened, *, clean: bool) -> None:
         engine.close(tx)
 
 
-def _refuse_lost(path: Path, mark: Path) -> None:
-    """Never start empty in silence."""
-    if mark.exists() and (not path.exists() or path.stat().st_size == 0):
+def refuse_newer(path: Path, have: int, migrations: tuple[Migration, ...]) -> None:
+    """Raise `LedgerError` when a ledger was written by a newer program."""
+    if have > migrations[-1].number:
         raise LedgerError(
-            f"{path} is gone or empty, but this directory held ledger {mark.read_text().strip()}: restore a backup; "
-            f"to begin anew on purpose, remove {mark}"
+            f"{path} has schema {have}, this program knows {migrations[-1].number}: it was written by a newer Kvot; "
+            f"install that again, or restore the backup made before the upgrade"
         )
+
+
+def bring_up_to_date(tx: Connection, path: Path, migrations: tuple[Migration, ...]) -> None:
+    """Run the migrations that a ledger lacks, each in its own transaction, after a copy was kept."""
+    have, newest = meta(tx)["schema"], migrations[-1].number
+    engine.abandon(tx)
+    due = [step for step in migrations if step.number > have]
+    if due:
+        _back_up(tx, path.with_name(f"before-schema-{newest:04}.db"))
+    for step in due:
+        step.upgrade(tx)
+        change(tx, "UPDATE meta SET schema = :number", number=step.number)
+        engine.commit(tx)
+
+
+def _refuse_short(path: Path) -> None:
+    """Notice a file whose end is missing: its header says how many pages there are. That costs nothing."""
+    short = remains.short_by(path)
+    if short > 0:
+        raise LedgerLostError(f"{path} is damaged: its last {short} bytes are missing; {remains.damaged(path)}")
 
 
 def _begin(tx: Connection, site: str, migrations: tuple[Migration, ...]) -> None:
@@ -118,30 +139,20 @@ def _begin(tx: Connection, site: str, migrations: tuple[Migration, ...]) -> None
 
 def _continue(tx: Connection, path: Path, site: str, migrations: tuple[Migration, ...]) -> None:
     """Check an existing ledger, count the boot, then bring its schema up to date."""
-    facts = _meta(tx)
+    facts = meta(tx)
     engine.abandon(tx)
-    newest = migrations[-1].number
-    if facts["schema"] > newest:
-        raise LedgerError(
-            f"{path} has schema {facts['schema']}, this program knows {newest}: it was written by a newer Kvot; "
-            f"install that again, or restore the backup made before the upgrade"
-        )
+    refuse_newer(path, facts["schema"], migrations)
     if facts["site"] != site:
         raise LedgerError(f"{path} is the ledger of site {facts['site']}, not of {site}: use another state directory")
     if not facts["clean"]:
         _check(tx, path)
     change(tx, "UPDATE meta SET boot = boot + 1, clean = 0")
     engine.commit(tx)
-    due = [step for step in migrations if step.number > facts["schema"]]
-    if due:
-        _back_up(tx, path.with_name(f"before-schema-{newest:04}.db"))
-    for step in due:
-        step.upgrade(tx)
-        change(tx, "UPDATE meta SET schema = :number", number=step.number)
-        engine.commit(tx)
+    bring_up_to_date(tx, path, migrations)
 
 
-def _meta(tx: Connection) -> RowMapping:
+def meta(tx: Connection) -> RowMapping:
+    """Give what the ledger says of itself; raise `LedgerError` where it does not."""
     facts = row(tx, "SELECT * FROM meta")
     if facts is None:
         raise LedgerError("the ledger does not say which one it is: restore a backup")
@@ -152,46 +163,31 @@ def _check(tx: Connection, path: Path) -> None:
     """Look for damage after a stop that was not orderly."""
     if path.stat().st_size >= CHECK_BELOW_BYTES:
         return
-    found = [line[0] for line in engine.raw(tx).execute("PRAGMA quick_check(10)").fetchall()]
+    found = [line[0] for line in engine.raw(tx).execute("PRAGMA quick_check(3)").fetchall()]
     if found != ["ok"]:
-        raise LedgerError(f"{path} is damaged ({'; '.join(found)}): keep a copy and restore a backup")
+        raise LedgerLostError(f"{path} is damaged ({' '.join('; '.join(found).split())}); {remains.damaged(path)}")
 
 
 def _back_up(tx: Connection, target: Path) -> None:
     """Copy the whole ledger beside itself and onto the disk; an older copy of the same name gives way."""
-    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-    with closing(sqlite3.connect(target, isolation_level=None)) as copy:
-        engine.raw(tx).backup(copy)
-    _sync(target)
-    _sync(target.parent)
-
-
-def _mark(mark: Path, ledger_id: str) -> None:
-    """Remember which ledger lives here."""
-    if mark.exists() and mark.read_text().strip() == ledger_id:
-        return
-    fresh = mark.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(f"{ledger_id}\n")
-    _sync(fresh)
-    fresh.replace(mark)
-    _sync(mark.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    copying.copy(engine.raw(tx), target)
+    copying.sync(target)
+    copying.sync(target.parent)
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
     """Turn the database's own errors into `LedgerError`."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise LedgerError(f"{path}: {engine.fatal(error) or error}") from error
+        reason = engine.fatal(error) or error
+        match engine.code_of(error):
+            case engine.FULL:
+                raise LedgerFullError(f"{path}: the disk is full: {error}") from error
+            case engine.CORRUPT | engine.NOTADB:
+                raise LedgerLostError(f"{path}: {reason}; {remains.damaged(path)}") from error
+            case _:
+                raise LedgerError(f"{path}: {reason}") from error
     except OSError as error:
         raise LedgerError(f"{path}: {error}") from error

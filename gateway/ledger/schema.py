@@ -39,7 +39,7 @@ from gateway.domain.states import (
     LineState,
     RunState,
 )
-from gateway.ledger import columns, schema_prices, schema_stock, schema_told
+from gateway.ledger import columns, schema_prices, schema_recovery, schema_stock, schema_told
 from gateway.ledger.columns import among, count, flag, maybe, moves, states, table, words
 
 META = columns.META
@@ -51,13 +51,8 @@ def create(tx: Connection) -> None:
     for pairs_of, allowed in ((line_moves, LINE_MOVES), (job_moves, JOB_MOVES), (run_moves, RUN_MOVES)):
         pairs = sorted((seen.value, state.value) for seen, state in allowed)
         tx.execute(pairs_of.insert(), [{"prev_state": seen, "state": state} for seen, state in pairs])
-    for deed in ("UPDATE", "DELETE"):
-        tx.execute(
-            text(
-                f"CREATE TRIGGER events_refuse_{deed.lower()} BEFORE {deed} ON events "
-                "BEGIN SELECT RAISE(ABORT, 'events are append-only'); END"
-            )
-        )
+    for statement in schema_told.TRIGGERS:
+        tx.execute(text(statement))
 
 
 line_moves = moves("line_moves")
@@ -384,6 +379,10 @@ cursors = schema_told.cursors
 outbox = schema_told.outbox
 events = schema_told.events
 
+# What is asked again after a restore (schema_recovery.py) --------------------------------------------
+
+recovery = schema_recovery.recovery
+
 # The ledger itself ----------------------------------------------------------------------------------
 
 counters = table("counters", Column("name", Text, primary_key=True), count("value"))
@@ -397,4 +396,5 @@ meta = table(
     count("boot"),
     count("schema"),
     flag("clean"),  # the last stop was orderly
+    maybe("recovering"),  # when the backup was made that was restored, until all was asked again
 )

@@ -68,3 +68,12 @@ events = table(
 )
 Index("events_by_subject", events.c.subject, events.c.event_id)
 Index("events_by_person", events.c.at, sqlite_where=text("substr(who, 1, 7) = 'person:'"))
+
+# An event is never changed, and leaves only when an archive has it (`archive.py` says up to which).
+ARCHIVED = "events:archived"
+_REFUSE = "BEGIN SELECT RAISE(ABORT, 'events are append-only'); END"
+_UNARCHIVED = f"OLD.event_id > COALESCE((SELECT value FROM counters WHERE name = '{ARCHIVED}'), 0)"  # noqa: S608
+TRIGGERS = (
+    f"CREATE TRIGGER events_refuse_update BEFORE UPDATE ON events {_REFUSE}",
+    f"CREATE TRIGGER events_refuse_delete BEFORE DELETE ON events WHEN {_UNARCHIVED} {_REFUSE}",
+)

@@ -48,6 +48,17 @@ def counts(tx: Tx) -> View:
     }
 
 
+def ledger_facts(tx: Tx) -> View:
+    """Give who the ledger is, its size, and the time of the oldest order and event in it."""
+    facts = row(tx, "SELECT ledger_id, site, epoch, boot, schema, recovering FROM meta")
+    size = row(tx, "SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()")
+    oldest = row(tx, "SELECT (SELECT MIN(placed_at) FROM orders) AS orders, (SELECT MIN(at) FROM events) AS events")
+    assert facts is not None
+    assert size is not None
+    assert oldest is not None
+    return {**facts, "bytes": size["bytes"], "oldest_order": oldest["orders"], "oldest_event": oldest["events"]}
+
+
 def list_orders(tx: Tx, *, state: str | None = None, after: int = 0, limit: int = PAGE) -> list[View]:
     """List orders by id, each with its derived state and lines; `after` is the last id of the page before."""
     found: list[View] = []

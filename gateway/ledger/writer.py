@@ -2,17 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from sqlalchemy import Connection, NestedTransaction
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.errors import LedgerError
-from gateway.ledger import engine
+from gateway.errors import LedgerError, LedgerFullError
+from gateway.ledger import copying, engine
 
 _BELLS = "bells"
 
@@ -27,10 +29,19 @@ class Ask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Copy:
+    """A call for a copy of the whole ledger; `progress` is told pages done and pages in all, on the writer's thread."""
+
+    target: Path
+    progress: Callable[[int, int], None]
+    answer: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """What became of a call."""
 
-    ask: Ask
+    ask: Ask | Copy
     value: Any = None
     error: BaseException | None = None
 
@@ -42,6 +53,14 @@ class _LostError(Exception):
     """The whole group was rolled back."""
 
 
+class _FullError(Exception):
+    """There was no room on the disk for the group: nothing of it was written."""
+
+
+class _StoppedError(Exception):
+    """A copy was given up: the ledger closes, or nobody waits for it any more."""
+
+
 def ring(tx: Connection, name: str) -> None:
     """Ring a bell once the event of this transaction is committed; not at all when it is rolled back."""
     tx.info.setdefault(_BELLS, []).append(name)
@@ -50,22 +69,28 @@ def ring(tx: Connection, name: str) -> None:
 class Writer:
     """Serves calls on its own thread until it is told to stop.
 
-    `fault` is why the ledger cannot be used any more, None while it can; `stopping` says that no
-    further call is taken. `deliver` is called on this thread with the outcomes of a group and the
-    bells to ring.
+    `fault` is why the ledger cannot be used any more, None while it can; `full` says that the last group
+    found no room on the disk; `stopping` says that no further call is taken. `deliver` is called on this
+    thread with the outcomes of a group and the bells to ring, `relief` when the disk is full: it says
+    whether it could make room.
     """
 
-    def __init__(self, tx: Connection, *, interval_s: float, batch: int) -> None:
+    def __init__(
+        self, tx: Connection, *, interval_s: float, batch: int, relief: Callable[[], bool] = lambda: False
+    ) -> None:
         self.fault: str | None = None
+        self.full = False
         self.stopping = False
         self.deliver: Deliver = _to_nobody
+        self._relief = relief
+        self._copies: deque[Copy] = deque()
         self._tx = tx
         self._interval_s = interval_s
         self._batch = batch
-        self._queue: SimpleQueue[Ask | None] = SimpleQueue()  # bounded by the places of the ledger
+        self._queue: SimpleQueue[Ask | Copy | None] = SimpleQueue()  # bounded by the places of the ledger
         self._stopped = False
 
-    def put(self, ask: Ask) -> None:
+    def put(self, ask: Ask | Copy) -> None:
         """Queue a call."""
         self._queue.put(ask)
 
@@ -79,13 +104,43 @@ class Writer:
         while not self._stopped:
             ask = self._queue.get()
             if ask is None:
-                return
-            if self.fault is not None:
-                self.deliver([Outcome(ask=ask, error=LedgerError(self.fault))], [])
-            elif ask.writes:
-                self._serve_group(ask)
-            else:
-                self._serve_question(ask)
+                break
+            self._serve(ask)
+            while self._copies and not self._stopped:
+                self._serve_copy(self._copies.popleft())
+        self.deliver([Outcome(ask=copy, error=LedgerError("the ledger is closed")) for copy in self._copies], [])
+
+    def _serve(self, ask: Ask | Copy) -> None:
+        """Answer one call, and those that come before its group closes."""
+        if self.fault is not None:
+            self.deliver([Outcome(ask=ask, error=LedgerError(self.fault))], [])
+        elif isinstance(ask, Copy):
+            self._copies.append(ask)
+        elif ask.writes:
+            self._serve_group(ask)
+        else:
+            self._serve_question(ask)
+
+    def _serve_copy(self, ask: Copy) -> None:
+        """Copy the ledger page by page; after each step one group of what came is served, and is in the copy too."""
+
+        def between(done: int, pages: int) -> None:
+            ask.progress(done, pages)
+            with suppress(Empty):
+                waiting = self._queue.get_nowait()
+                if waiting is None:
+                    self._stopped = True
+                else:
+                    self._serve(waiting)
+            if self._stopped or self.fault is not None or ask.answer.cancelled():
+                raise _StoppedError(self.fault or "it was given up")
+
+        try:
+            copying.copy(engine.raw(self._tx), ask.target, between=between)
+            outcome = Outcome(ask=ask)
+        except Exception as error:  # noqa: BLE001 - nobody may be left waiting, whatever went wrong
+            outcome = Outcome(ask=ask, error=_caused(LedgerError(f"the ledger was not copied: {error}"), error))
+        self.deliver([outcome], [])
 
     def _serve_question(self, ask: Ask) -> None:
         """Answer a question alone, outside any group: it sees only what is committed."""
@@ -98,21 +153,29 @@ class Writer:
         self.deliver([outcome], [])
 
     def _serve_group(self, first: Ask) -> None:
-        """Run one group of events and commit them together."""
+        """Run one group of events and commit them together; where the disk is full, once more if that made room."""
+        taken: list[Ask] = []
+        outcomes, bells = self._attempt(self._gather(first), taken)
+        if self.full and self._relief():
+            outcomes, bells = self._attempt(tuple(taken), [])
+        self.deliver(outcomes, bells)
+
+    def _attempt(self, asks: Iterable[Ask], taken: list[Ask]) -> tuple[list[Outcome], list[str]]:
+        """Try one group; give its outcomes and the bells to ring. `taken` gets each call that was begun."""
         bells: list[str] = []
         self._tx.info[_BELLS] = bells
-        taken: list[Ask] = []
         outcomes: list[Outcome] = []
+        self.full = False
         try:
             self._tx.begin()
-            for ask in self._gather(first):
+            for ask in asks:
                 taken.append(ask)
                 outcomes.append(self._run(ask, bells) if ask.writes else self._look(ask))
             self._commit()
         except Exception as error:  # noqa: BLE001 - nobody may be left waiting, whatever went wrong
             bells.clear()
             outcomes = self._lose(taken, error)
-        self.deliver(outcomes, bells)
+        return outcomes, bells
 
     def _commit(self) -> None:
         """Commit the group, unless a caller gave up waiting: nothing is committed behind its back."""
@@ -134,6 +197,9 @@ class Writer:
                 return
             if ask is None:
                 self._stopped = True
+                return
+            if isinstance(ask, Copy):
+                self._copies.append(ask)
                 return
             yield ask
 
@@ -171,6 +237,8 @@ class Writer:
             raw.execute("PRAGMA query_only = OFF").fetchall()
 
     def _raise_if_fatal(self, error: BaseException) -> None:
+        if engine.code_of(error) == engine.FULL:
+            raise _FullError(str(error)) from error
         reason = engine.fatal(error)
         if reason is not None:
             self.fault = reason
@@ -178,14 +246,18 @@ class Writer:
 
     def _lose(self, asks: list[Ask], error: Exception) -> list[Outcome]:
         """Roll everything back and tell every caller; keep serving only after a full disk."""
-        if self.fault is None and engine.code_of(error) != engine.FULL and not isinstance(error, _LostError):
+        self.full = isinstance(error, _FullError) or engine.code_of(error) == engine.FULL
+        if self.fault is None and not self.full and not isinstance(error, _LostError):
             self.fault = engine.fatal(error) or f"a group could not be committed: {error}"
         try:
             engine.abandon(self._tx)
         except SQLAlchemyError as worse:
             self.fault = self.fault or f"a group could not be rolled back: {worse}"
-        text = self.fault or f"nothing was written: {error}"
-        return [Outcome(ask=ask, error=_caused(LedgerError(text), error)) for ask in asks]
+        if self.full and self.fault is None:
+            lost: LedgerError = LedgerFullError(f"the disk is full, so nothing was written: {error}")
+        else:
+            lost = LedgerError(self.fault or f"nothing was written: {error}")
+        return [Outcome(ask=ask, error=_caused(type(lost)(str(lost)), error)) for ask in asks]
 
 
 def _to_nobody(outcomes: list[Outcome], bells: list[str]) -> None:

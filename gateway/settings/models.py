@@ -57,13 +57,28 @@ class SiteSettings(Model):
     """Days on which nobody works, such as 2026-12-24."""
 
 
+class BackupSettings(Model):
+    """Copies of the ledger beside it, in backups/ of the state directory; `kvot backup restore` takes one back."""
+
+    every_h: Annotated[float, Field(ge=0.1, le=8784, allow_inf_nan=False)] = 24
+    """Time between two backups, hours."""
+    keep: Annotated[int, Field(ge=1, le=1000)] = 14
+    """Backups that are kept; the oldest goes."""
+
+
 class LedgerSettings(Model):
-    """How the ledger gathers what it writes; nothing is answered before it is on disk."""
+    """How the ledger gathers what it writes, and keeps it; nothing is answered before it is on disk."""
 
     commit_interval_ms: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 5
     """Longest wait before a batch of events is written, milliseconds."""
     batch: Annotated[int, Field(ge=1, le=10_000)] = 200
     """Events after which a batch is written without waiting."""
+    backups: BackupSettings = BackupSettings()
+    """When the ledger is copied, and how many copies are kept."""
+    ballast_mb: Annotated[int, Field(ge=0, le=4096)] = 32
+    """Room on the disk that is given back to orders when it is full, MB; 0: none."""
+    keep_days: Annotated[int, Field(ge=30, le=36_500)] = 400
+    """Orders finished for longer than this are moved to an archive of their year, days."""
 
 
 class ApiSettings(Model):

@@ -15,6 +15,7 @@ CANCELLED = frozenset({"cancelled", "refunded", "failed", "trash"})
 QUANTITY_MAX = 1_000_000
 PERSONAL_LENGTH_MAX = 500
 LINES_MAX = 500
+TOLD_LENGTH_MAX = 40
 _UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -57,6 +58,7 @@ def to_order(row: object, settings: MapSettings, refunds: Sequence[object] = ())
         lines=_lines(fields, settings.currency, refunded),
         personal=_personal(row, settings.personal),
         fault=fields.fault,
+        told=_meta_text(row, "_kvot_state")[:TOLD_LENGTH_MAX],
     )
 
 

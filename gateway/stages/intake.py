@@ -10,7 +10,7 @@ from gateway.clock import Clock
 from gateway.domain.intake import Catalogue, DueRule, LinePlan, read_order
 from gateway.domain.orders import ShopOrder
 from gateway.errors import RefusedError, ShopError
-from gateway.ledger import cursors, set_aside
+from gateway.ledger import cursors, recovery, set_aside
 from gateway.ledger.database import Ledger, Tx, ring
 from gateway.ledger.exceptions import open_exception
 from gateway.ledger.lines import Reading
@@ -112,12 +112,16 @@ async def pull_once(source: Intake, shop: Shop, *, ledger: Ledger, clock: Clock,
         taken = await ledger.write(partial(store, source=source, batch=batch, clock=clock))
         if new := taken.count(Taken.NEW):
             log.info("orders taken", new=new, changed=taken.count(Taken.CHANGED))
+    if await ledger.read(recovery.pending):
+        await ledger.write(partial(recovery.read_shop, shop=source.shop, now=clock.now()))
 
 
 def store(tx: Tx, *, source: Intake, batch: Batch, clock: Clock) -> list[Taken]:
     """Store a batch and its cursor in one transaction."""
     taken = [take(tx, source.reading(order), now=clock.now()) for order in batch.orders]
     cursors.put(tx, f"shop:{source.shop}", batch.cursor, clock.now())
+    if recovery.pending(tx):
+        recovery.saw_orders(tx, source.shop, batch.orders, now=clock.now())
     if any(one is not Taken.SAME for one in taken):
         ring(tx, "price")
     return taken

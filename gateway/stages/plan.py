@@ -10,7 +10,7 @@ from gateway.domain.machines import Level
 from gateway.domain.pricing import FamilyRules
 from gateway.domain.products import Family
 from gateway.domain.runs import Candidate, Situation, collect, release
-from gateway.ledger import collecting, setups
+from gateway.ledger import collecting, recovery, setups
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.machines import arming
 from gateway.ledger.serving import serve
@@ -46,6 +46,8 @@ async def planning_stage(ledger: Ledger, floor: Floor, *, clock: Clock, log: Any
 
 def plan_once(tx: Tx, floor: Floor, *, site: str, epoch: int, now: datetime) -> int:
     """Serve from the shelf, let all else that is owed join its run, release what is due; give the jobs released."""
+    if recovery.pending(tx):
+        return 0
     families = floor.families
     serve(tx, now=now)
     joining = collect(collecting.owed(tx), collecting.open_runs(tx), families)

@@ -6,7 +6,7 @@ from datetime import datetime
 from gateway.domain.by_person import divided, release_by_person
 from gateway.domain.runs import OpenRun
 from gateway.errors import RefusedError
-from gateway.ledger import collecting, setups
+from gateway.ledger import collecting, recovery, setups
 from gateway.ledger.database import Tx
 from gateway.ledger.job_ids import split_waiting
 from gateway.ledger.runs import let_run_go, tell_run
@@ -49,6 +49,8 @@ def split_run(tx: Tx, floor: Floor, run_id: int, *, keep: int, act: Act) -> str:
 
 
 def _release(tx: Tx, floor: Floor, run_id: int, act: Act, *, keep: int | None) -> int:
+    if recovery.pending(tx):
+        raise RefusedError("a backup was restored: nothing is released before every machine and shop was asked")
     run = _open_run(tx, run_id)
     if run.held is not None:
         raise RefusedError(f"run {run_id} is held: {run.held}")

@@ -27,7 +27,7 @@ from gateway.domain.machines import Lapse, Level, Present, lapse
 from gateway.domain.products import Family
 from gateway.domain.runs import cycles
 from gateway.domain.setups import Another, Begin, Waiting, tool_codes
-from gateway.ledger import events, first_pieces, intents, jobs, machines, setups
+from gateway.ledger import events, first_pieces, intents, jobs, machines, recovery, setups
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.facts import milliseconds
 from gateway.ledger.jobs import Intent, Wire
@@ -91,6 +91,7 @@ class Visit:
         self._level = Level.READ  # in force, as last read
         self._tools = tool_codes(machine.families)
         self._waiting: Waiting | None = None  # the run whose turn it is waits for a person
+        self._noted: tuple[tuple[Finding, ...], int | None] | None = None
         self._state = ""
         self._since_ms = 0
         self._ability = Ability(
@@ -115,11 +116,13 @@ class Visit:
         look = await self._session.look()
         standing = await self._ledger.read(self._standing)
         self._level = standing.level
+        if standing.recovering:
+            await self._note(look)
         if not self._machine.by_hand and await self._lapsed():
             return False
-        if self._machine.families and await self._turned(look):
+        if self._machine.families and not standing.recovering and await self._turned(look):
             return False
-        subject = dispatch.subject(standing)
+        subject = None if standing.recovering else dispatch.subject(standing)  # an observable machine may be written to
         finding = await self._find(subject) if subject is not None else None
         decided = dispatch.decide(standing, look, finding, self._ability)
         await self._show(standing, look, finding, decided)
@@ -133,6 +136,14 @@ class Visit:
                 intent, begun = told
                 return await self._session.reconcile(self._command(intent), begun=begun)
         return await self._session.ask(job_id)
+
+    async def _note(self, look: Look) -> None:
+        """Write down what the machine names and its mark, for the recovery after a restore."""
+        if (look.jobs, look.mark) != self._noted:
+            await self._ledger.write(
+                lambda tx: recovery.saw_machine(tx, self._machine.name, look, now=self._clock.now())
+            )
+            self._noted = look.jobs, look.mark
 
     def _standing(self, tx: Tx) -> Standing:
         silent_s = self._clock.monotonic() - self._opened_s

@@ -75,6 +75,7 @@ class FakeMachine:
         self.identity = Identity(text="fake machine, serial 1", kinds=frozenset(kinds))
         self.permits = permits
         self.setup_code: str | None = None
+        self.names_orders = False  # whether its list shows the order numbers of each job
         self.mark: int | None = None  # the highest job number it says it ever accepted
         self.boot = "boot-1"
         self.jobs: dict[str, FakeJob] = {}
@@ -210,9 +211,19 @@ class FakeMachine:
     def findings(self) -> tuple[Finding, ...]:
         """Name every job, without counts, as a job list does."""
         return tuple(
-            Finding(job_id=name, phase=job.phase, evidence=f"in the list: {job.phase.name}")
+            Finding(
+                job_id=name,
+                phase=job.phase,
+                evidence=f"in the list: {job.phase.name}",
+                orders=self._orders(job) if self.names_orders else None,
+            )
             for name, job in self.jobs.items()
         )
+
+    @staticmethod
+    def _orders(job: FakeJob) -> tuple[str, ...]:
+        numbers = job.command.labels.get("order_numbers", ())
+        return (numbers,) if isinstance(numbers, str) else numbers
 
     def finding(self, job_id: str) -> Finding:
         """Tell all about one job."""

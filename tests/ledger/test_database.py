@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from gateway.errors import LedgerError
+from gateway.errors import LedgerError, LedgerFullError
 from gateway.ledger import database, engine, opening
 from gateway.ledger.database import Ledger, Tx, open_ledger, ring
 from tests.eventually import eventually
@@ -307,8 +307,8 @@ async def test_a_full_disk_fails_the_group_and_the_ledger_goes_on_when_there_is_
     await ledger.write(_limit(pages_more=0))
     big = "x" * 2_000_000
 
-    with pytest.raises((LedgerError, OperationalError), match="full"):
-        await ledger.write(put(big))
+    with pytest.raises(LedgerFullError, match="full"):
+        await ledger.at_once().write(put(big))
 
     assert await ledger.read(items) == ["before"]
     await ledger.write(_limit(pages_more=10_000))
@@ -331,11 +331,12 @@ async def test_when_a_commit_finds_the_disk_full_every_caller_is_told_and_nothin
         with_space = os.dup(_descriptor(state_dir / "ledger.db-wal"))
         _break(state_dir / "ledger.db-wal", "/dev/full", os.O_RDWR)
 
-        answers = await asyncio.gather(*(ledger.write(put(str(n))) for n in range(4)), return_exceptions=True)
+        at_once = ledger.at_once()
+        answers = await asyncio.gather(*(at_once.write(put(str(n))) for n in range(4)), return_exceptions=True)
 
         os.dup2(with_space, _descriptor(Path("/dev/full")))
         os.close(with_space)
-        assert [type(answer) for answer in answers] == [LedgerError] * 4
+        assert [type(answer) for answer in answers] == [LedgerFullError] * 4
         assert "full" in str(answers[0])
         assert await ledger.read(items) == []
         assert await asyncio.gather(*(ledger.write(put(str(n))) for n in range(4))) == ["0", "1", "2", "3"]

@@ -47,6 +47,7 @@ def test_every_table_of_the_model_exists(tx: Connection) -> None:
         "cursors",
         "outbox",
         "events",
+        "recovery",
         "meta",
         "counters",
         "line_moves",

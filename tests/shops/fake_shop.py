@@ -97,7 +97,7 @@ class FakeShop:
             self._step("pull")
             stop = min(start + self.batch_size, end)
             ids = dict.fromkeys(self.changes[start:stop])
-            yield Batch(orders=tuple(self.orders[each] for each in ids), cursor=str(max(stop, int(cursor))))
+            yield Batch(orders=tuple(self._shown(each) for each in ids), cursor=str(max(stop, int(cursor))))
             start = stop
             if start >= end:
                 return
@@ -133,6 +133,11 @@ class FakeShop:
             kept.update(values)
             self.offer_writes.append((product_id, price_minor, dict(values)))
         self._step("offer_done")
+
+    def _shown(self, shop_order_id: str) -> ShopOrder:
+        """Give an order with what it was told of its making."""
+        told = self.statuses.get(shop_order_id, {}).get("_kvot_state", "")
+        return replace(self.orders[shop_order_id], told=told)
 
     def _step(self, call: str) -> None:
         self.calls.append(call)

@@ -74,6 +74,13 @@ class Spool:
         """Return when all that was kept before is on disk, acknowledged or declared as a gap."""
         await self.ask(lambda _store: None)
 
+    async def give_way(self, enough: Callable[[], bool] | None) -> None:
+        """Keep nothing more, and drop the oldest until there is enough room; None: keep samples again.
+
+        All that is dropped is declared. `enough` is called on the spool's thread.
+        """
+        await self.ask(lambda store: store.give_way(enough))
+
     async def feed(self) -> "Feed":
         """Begin to send: what was kept so far is history, what comes from now on is live.
 

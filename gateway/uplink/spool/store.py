@@ -16,6 +16,7 @@ from gateway.uplink.spool.segment import SUFFIX, Disk, Segment, halves
 
 SEGMENT_BYTES_MAX = 4 * 1024 * 1024
 THINNED_MAX = 4  # times; then the oldest go
+NO_ROOM = "the disk is full: orders come first"
 _SEGMENTS = 8  # at least that many make up a full spool
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _RANGE = struct.Struct("<QQ")
@@ -63,6 +64,7 @@ class Store:
         self._disk = disk or Disk()
         directory.mkdir(parents=True, exist_ok=True)
         self._trouble = ""
+        self._gives_way = False
         self._active: Segment | None = None  # an old one is never appended to
         self._segments = self._open()
         self.gaps = load_gaps(self._gaps_path)
@@ -78,6 +80,9 @@ class Store:
         """Have samples on the disk, or declared as gaps."""
         if not batch:
             return
+        if self._gives_way:
+            self._shed(batch, NO_ROOM)
+            return
         if not self._make_room(sum(len(sample.body) + len(sample.machine) + _OVERHEAD for sample in batch)):
             self._shed(batch, "the spool is full")
             return
@@ -87,6 +92,12 @@ class Store:
         except OSError as fault:
             self._active = None
             self._shed(batch, "the disk is full" if fault.errno in _FULL else f"the disk failed: {fault.strerror}")
+
+    def give_way(self, enough: Callable[[], bool] | None) -> None:
+        """Keep nothing more, and drop the oldest segments until there is enough room; None: keep samples again."""
+        self._gives_way = enough is not None
+        while enough is not None and self._segments and not enough():
+            self._drop(self._segments[0], NO_ROOM)
 
     def acknowledge(self, numbers: Iterable[int]) -> None:
         """Take note that the broker has these; a segment goes when it has all of them."""
