@@ -23,9 +23,8 @@ from gateway.clock import SystemClock
 from gateway.domain.intake import Catalogue, DueRule
 from gateway.domain.machines import Level
 from gateway.domain.pricing import FamilyRules, Mode, Release
-from gateway.errors import LedgerFullError
-from gateway.keeping import keep, open_backups
-from gateway.ledger import exceptions, machines, run_views
+from gateway.keeping import keep, look_after, open_backups
+from gateway.ledger import machines
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.facts import milliseconds
 from gateway.settings import Settings
@@ -192,7 +191,6 @@ class House:
 
         Only then is the watchdog fed: a restart makes no room.
         """
-        ledger = self._ledger.at_once()
         self._board.put(
             ("info", self._gateway_id),
             {
@@ -204,22 +202,11 @@ class House:
             },
         )
         while True:
-            try:
-                waiting, to_do = await ledger.write(_open_questions)
-                writable = True
-            except LedgerFullError:
-                waiting, to_do = await ledger.read(_open_questions)
-                writable = False
+            health = await look_after(self._ledger)
             links = {name: value["state"] for (kind, name), value in self._board.since(0).items() if kind == "link"}
             self._board.put(
                 ("health", self._gateway_id),
-                {
-                    "exceptions_open": waiting,
-                    "to_do": to_do,
-                    "links": links,
-                    "writable": writable,
-                    "recovering": bool(self._board.get(RECOVERY)),
-                },
+                {**health, "links": links, "recovering": bool(self._board.get(RECOVERY))},
             )
             sdnotify.notify_watchdog()
             await self._clock.sleep(min(PULSE_S, sdnotify.watchdog_interval_s() or PULSE_S))
@@ -388,11 +375,6 @@ class House:
             log=self._log,
             samples=samples,
         )
-
-
-def _open_questions(tx: Tx) -> tuple[int, int]:
-    """Count what people must decide, and what they must do."""
-    return exceptions.count_open(tx), len(run_views.to_do(tx))
 
 
 def fingerprint(profile: Profile) -> str:

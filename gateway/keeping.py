@@ -7,7 +7,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from gateway.clock import Clock
-from gateway.ledger.database import Ledger
+from gateway.errors import LedgerFullError
+from gateway.ledger import exceptions, run_views
+from gateway.ledger.database import Ledger, Tx
 from gateway.settings import Settings
 from gateway.stages.backup import Backups
 from gateway.stages.board import Board
@@ -22,6 +24,19 @@ def open_backups(settings: Settings, *, state_dir: Path, ledger: Ledger, clock: 
     chosen = settings.ledger.backups
     every = timedelta(hours=chosen.every_h)
     return Backups(ledger, state_dir, every=every, keep=chosen.keep, clock=clock, log=log)
+
+
+async def look_after(ledger: Ledger) -> dict[str, object]:
+    """Have the ledger answer; say whether there is room to write, and what people must decide and do."""
+
+    def ask(tx: Tx) -> dict[str, object]:
+        return {"exceptions_open": exceptions.count_open(tx), "to_do": len(run_views.to_do(tx))}
+
+    try:
+        found = await ledger.at_once().write(ask)
+    except LedgerFullError:
+        found = await ledger.read(ask)
+    return {**found, "writable": not ledger.full}
 
 
 def keep(
@@ -48,7 +63,7 @@ def keep(
     )
     group.create_task(recovery, name="recover")
     group.create_task(backups.run(), name="backups")
-    group.create_task(watch_disk(ledger, spool, board=board, log=log), name="disk")
+    group.create_task(watch_disk(ledger, spool, board=board, clock=clock, log=log), name="disk")
     kept = timedelta(days=settings.ledger.keep_days)
     zone = ZoneInfo(settings.site.timezone)
     group.create_task(retain(ledger, state_dir, keep=kept, zone=zone, clock=clock, log=log), name="retain")

@@ -78,6 +78,8 @@ class Desk:
             await self.ledger.write(lambda _tx: None)
         except LedgerError as fault:
             return {"ready": False, "reason": f"the ledger cannot be written: {fault}"}
+        if self.ledger.full:
+            return {"ready": False, "reason": "the ledger cannot be written: the disk is full"}
         links = self.links()
         if self.shops and not any(links.get(f"shop:{shop}", {}).get("state") == "up" for shop in self.shops):
             return {"ready": False, "reason": "no shop answers"}

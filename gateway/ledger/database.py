@@ -84,10 +84,12 @@ class Ledger:
         not end in time, or the ledger cannot be used any more; of a ledger `at_once` also `LedgerFullError`.
         """
         while True:
+            known = self.full
             try:
                 return await self._ask(event, writes=True)
             except LedgerFullError:
-                self.ring(DISK)
+                if not known:
+                    self.ring(DISK)
                 if not self._patient:
                     raise
             await asyncio.sleep(TRY_AGAIN_S)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +119,7 @@ class Writer:
         elif ask.writes:
             self._serve_group(ask)
         else:
-            self._serve_question(ask)
+            self.deliver([self._question(ask)], [])
 
     def _serve_copy(self, ask: Copy) -> None:
         """Copy the ledger page by page; after each step one group of what came is served, and is in the copy too."""
@@ -142,7 +142,7 @@ class Writer:
             outcome = Outcome(ask=ask, error=_caused(LedgerError(f"the ledger was not copied: {error}"), error))
         self.deliver([outcome], [])
 
-    def _serve_question(self, ask: Ask) -> None:
+    def _question(self, ask: Ask) -> Outcome:
         """Answer a question alone, outside any group: it sees only what is committed."""
         try:
             self._tx.begin()
@@ -150,32 +150,38 @@ class Writer:
             engine.abandon(self._tx)
         except Exception as error:  # noqa: BLE001 - nobody may be left waiting, whatever went wrong
             outcome = self._lose([ask], error)[0]
-        self.deliver([outcome], [])
+        return outcome
 
     def _serve_group(self, first: Ask) -> None:
         """Run one group of events and commit them together; where the disk is full, once more if that made room."""
         taken: list[Ask] = []
-        outcomes, bells = self._attempt(self._gather(first), taken)
-        if self.full and self._relief():
-            outcomes, bells = self._attempt(tuple(taken), [])
+        outcomes, bells, full = self._attempt(self._gather(first, taken), taken)
+        if full and self._relief():
+            outcomes, bells, full = self._attempt(tuple(taken), taken)
+        if full:  # a question needs no room
+            outcomes = [lost if ask.writes else self._question(ask) for ask, lost in zip(taken, outcomes, strict=True)]
         self.deliver(outcomes, bells)
 
-    def _attempt(self, asks: Iterable[Ask], taken: list[Ask]) -> tuple[list[Outcome], list[str]]:
-        """Try one group; give its outcomes and the bells to ring. `taken` gets each call that was begun."""
+    def _attempt(self, asks: Iterable[Ask], taken: Sequence[Ask]) -> tuple[list[Outcome], list[str], bool]:
+        """Try one group; give its outcomes, the bells to ring, and whether there was no room for it.
+
+        `taken` are by the end the calls that must be answered.
+        """
         bells: list[str] = []
         self._tx.info[_BELLS] = bells
         outcomes: list[Outcome] = []
-        self.full = False
+        raw = engine.raw(self._tx)
+        changed = raw.total_changes
         try:
             self._tx.begin()
-            for ask in asks:
-                taken.append(ask)
-                outcomes.append(self._run(ask, bells) if ask.writes else self._look(ask))
+            outcomes.extend(self._run(ask, bells) if ask.writes else self._look(ask) for ask in asks)
             self._commit()
         except Exception as error:  # noqa: BLE001 - nobody may be left waiting, whatever went wrong
             bells.clear()
             outcomes = self._lose(taken, error)
-        return outcomes, bells
+            return outcomes, bells, self.fault is None and _is_full(error)
+        self.full = self.full and raw.total_changes == changed  # what changed nothing needed no room
+        return outcomes, bells, False
 
     def _commit(self) -> None:
         """Commit the group, unless a caller gave up waiting: nothing is committed behind its back."""
@@ -183,9 +189,10 @@ class Writer:
             raise _LostError(self.fault)
         engine.commit(self._tx)
 
-    def _gather(self, first: Ask) -> Iterator[Ask]:
-        """Give the first call and those that come before the group closes."""
+    def _gather(self, first: Ask, taken: list[Ask]) -> Iterator[Ask]:
+        """Give the first call and those that come before the group closes, each noted as taken."""
         closes_at = time.monotonic() + self._interval_s
+        taken.append(first)
         yield first
         for _ in range(self._batch - 1):
             left_s = closes_at - time.monotonic()
@@ -201,6 +208,7 @@ class Writer:
             if isinstance(ask, Copy):
                 self._copies.append(ask)
                 return
+            taken.append(ask)
             yield ask
 
     def _run(self, ask: Ask, bells: list[str]) -> Outcome:
@@ -244,20 +252,24 @@ class Writer:
             self.fault = reason
             raise _LostError(reason) from error
 
-    def _lose(self, asks: list[Ask], error: Exception) -> list[Outcome]:
+    def _lose(self, asks: Sequence[Ask], error: Exception) -> list[Outcome]:
         """Roll everything back and tell every caller; keep serving only after a full disk."""
-        self.full = isinstance(error, _FullError) or engine.code_of(error) == engine.FULL
-        if self.fault is None and not self.full and not isinstance(error, _LostError):
+        full = _is_full(error)
+        self.full = self.full or full
+        if self.fault is None and not full and not isinstance(error, _LostError):
             self.fault = engine.fatal(error) or f"a group could not be committed: {error}"
         try:
             engine.abandon(self._tx)
         except SQLAlchemyError as worse:
             self.fault = self.fault or f"a group could not be rolled back: {worse}"
-        if self.full and self.fault is None:
-            lost: LedgerError = LedgerFullError(f"the disk is full, so nothing was written: {error}")
-        else:
-            lost = LedgerError(self.fault or f"nothing was written: {error}")
-        return [Outcome(ask=ask, error=_caused(type(lost)(str(lost)), error)) for ask in asks]
+        kind, text = LedgerError, self.fault or f"nothing was written: {error}"
+        if full and self.fault is None:
+            kind, text = LedgerFullError, f"the disk is full, so nothing was written: {error}"
+        return [Outcome(ask=ask, error=_caused(kind(text), error)) for ask in asks]
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, _FullError) or engine.code_of(error) == engine.FULL
 
 
 def _to_nobody(outcomes: list[Outcome], bells: list[str]) -> None:

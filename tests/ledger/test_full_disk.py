@@ -21,6 +21,7 @@ from gateway.stages.board import Board
 from gateway.stages.disk import STANDING, watch_disk
 from gateway.uplink.spool import Limits, open_spool
 from tests.eventually import eventually
+from tests.stages.factory import TestClock
 
 MEGABYTE = 1024 * 1024
 LOG = structlog.get_logger("test")
@@ -139,6 +140,17 @@ async def test_without_room_whoever_writes_waits_and_goes_on_when_there_is(
         assert not ledger.full
 
 
+async def test_a_question_among_writes_that_find_no_room_is_answered(small_disk: Path) -> None:
+    async with open_ledger(small_disk, site="LUND", commit_interval_s=0.3) as ledger:
+        fill(small_disk)
+        lost, answer = await asyncio.gather(
+            ledger.at_once().write(put("x" * 100_000)), items(ledger), return_exceptions=True
+        )
+
+    assert isinstance(lost, LedgerFullError)
+    assert answer == 0
+
+
 async def test_a_ledger_opens_on_a_full_disk_by_giving_back_its_ballast(small_disk: Path) -> None:
     async with a_ledger(small_disk) as ledger:
         await ledger.write(put("before"))
@@ -176,7 +188,7 @@ async def test_samples_give_way_to_orders_and_the_ballast_is_laid_again(
             if seq % 50 == 0:
                 await spool.commit()
         log = fill(small_disk)
-        watch = asyncio.create_task(watch_disk(ledger, spool, board=board, log=LOG))
+        watch = asyncio.create_task(watch_disk(ledger, spool, board=board, clock=TestClock(), log=LOG))
         try:
             for number in range(20):
                 await ledger.write(put(f"{number} {'x' * 10_000}"))
