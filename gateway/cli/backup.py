@@ -87,7 +87,7 @@ def _followed(number: int, *, socket: Path | None, state: Path | None, timeout_s
         latest = look()
         if latest is not None and latest["phase"] in _OVER:
             return latest
-        time.sleep(_POLL_S)
+        _pause.wait(_POLL_S)
     return _with_bar(look)
 
 

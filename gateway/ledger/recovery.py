@@ -33,14 +33,8 @@ def epoch(tx: Tx) -> int:
 
 
 def saw_machine(tx: Tx, machine: str, look: Look, *, now: datetime) -> None:
-    """Keep which jobs a machine names, with which orders, and its mark; numbers of new jobs go on above that."""
+    """Keep which jobs a machine names, with which orders, and its mark."""
     jobs = {job.job_id: job.phase.name.lower() for job in look.jobs if job.phase is not None}
-    change(
-        tx,
-        "UPDATE machine_facts SET hwm_job = MAX(hwm_job, :mark) WHERE machine = :machine",
-        mark=look.mark or 0,
-        machine=machine,
-    )
     orders = {job.job_id: job.orders for job in look.jobs if job.phase is not None}
     _keep(tx, f"machine:{machine}", {"jobs": jobs, "orders": orders, "mark": look.mark}, now=now)
 

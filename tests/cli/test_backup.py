@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from gateway.api.app import create_app
 from gateway.api.desk import Desk
 from gateway.api.serve import control_socket, serve
-from gateway.cli import exits
+from gateway.cli import backup, exits
 from gateway.cli.verbs import app
 from gateway.stages.backup import Backups
 from tests.ledger.damage import damage
@@ -77,6 +78,14 @@ async def test_what_cannot_be_restored_is_refused_in_words(state_dir: Path) -> N
     assert "damaged" in await _kvot(state_dir, "db", "check", str(made), exits_with=exits.FAILURE)
     assert "damaged" in await _kvot(state_dir, "backup", "restore", str(made), exits_with=exits.REFUSED)
     assert "no file" in await _kvot(state_dir, "backup", "restore", "nowhere.db", exits_with=exits.REFUSED)
+
+
+async def test_a_backup_that_takes_long_shows_its_progress_beside_the_answer(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "BAR_AFTER_S", 0.0)
+    async with _serving(state_dir):
+        assert (await _kvot(state_dir, "backup", "create")).strip().endswith("-1.db")
 
 
 async def test_a_backup_that_fails_ends_the_command_with_its_reason(state_dir: Path) -> None:

@@ -187,6 +187,7 @@ async def test_samples_give_way_to_orders_and_the_ballast_is_laid_again(
             spool.keep("press-1", boot=1, seq=seq, t_ms=1_000, count=1, body=b"x" * 1000)
             if seq % 50 == 0:
                 await spool.commit()
+        await spool.commit()
         log = fill(small_disk)
         watch = asyncio.create_task(watch_disk(ledger, spool, board=board, clock=TestClock(), log=LOG))
         try:

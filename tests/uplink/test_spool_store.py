@@ -290,3 +290,24 @@ def test_samples_are_read_in_parts_and_only_what_is_wanted(tmp_path: Path) -> No
     assert [sample.number for sample in found] == [8, 9, 10, 11, 31, 32, 33, 34]
     found, after = kept.read(after, limit=100, wanted=lambda _: True, stop=100)
     assert [sample.number for sample in found] == list(range(35, 41))
+
+
+def test_samples_give_way_the_oldest_first_until_there_is_room_and_none_is_kept_meanwhile(tmp_path: Path) -> None:
+    kept = store(tmp_path, max_bytes=8_000)
+    for first in range(1, 41, 5):
+        kept.append(samples(first, 5))
+    before = waiting(kept)
+    looks = iter([False, False, True])
+
+    kept.give_way(lambda: next(looks))
+    after = waiting(kept)
+    assert before[-len(after) :] == after
+    assert 0 < len(after) < len(before)
+    kept.append(samples(41, 2))
+    assert waiting(kept) == after
+    assert {gap.reason for gap in kept.gaps} >= {"the disk is full: orders come first"}
+    assert declared(kept) >= {*before} - {*after} | {41, 42}
+
+    kept.give_way(None)
+    kept.append(samples(43, 2))
+    assert waiting(kept) == [*after, 43, 44]
