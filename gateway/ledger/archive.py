@@ -48,7 +48,8 @@ def move_orders(tx: Tx, state_dir: Path, *, before: datetime) -> int:
     """Move one batch of orders that were placed and ended before a time, with all that hangs on them.
 
     An order stays while anything about it is open: a line, a job, a question, or what its shop or the
-    broker has yet to hear. Give the number of orders moved.
+    broker has yet to hear. One that gave goods to the shelf or took some stays for good: what lies there is
+    the sum over all its entries. Give the number of orders moved.
     """
     found = rows(tx, _FINISHED, before=to_text(before), limit=BATCH)
     for year, orders in _years(found):
@@ -134,6 +135,7 @@ _FINISHED = f"""
     AND NOT EXISTS (SELECT 1 FROM personal p WHERE p.subject = 'order:' || o.order_id)
     AND NOT EXISTS (SELECT 1 FROM files f JOIN order_lines l USING (line_id)
       WHERE l.order_id = o.order_id AND f.state <> 'erased')
+    AND NOT EXISTS (SELECT 1 FROM order_lines l JOIN shelf g USING (line_id) WHERE l.order_id = o.order_id)
     AND NOT EXISTS (SELECT 1 FROM outbox f WHERE f.subject = 'order:' || o.order_id)
     AND NOT EXISTS (SELECT 1 FROM exceptions x WHERE x.state <> 'resolved'
       AND (x.subject = 'order:' || o.order_id OR substr(x.subject, 1, length('order:' || o.order_id) + 1)
@@ -144,6 +146,7 @@ _FINISHED = f"""
       WHERE l.order_id = o.order_id AND (
         j.state NOT IN {_ENDED} OR (j.state <> 'cancelled' AND j.cleared_at IS NULL) OR s.job_id IS NOT NULL
         OR EXISTS (SELECT 1 FROM exceptions x WHERE x.state <> 'resolved' AND x.subject = 'job:' || j.job_id)
+        OR EXISTS (SELECT 1 FROM lots t JOIN shelf g USING (lot) WHERE t.job_id = j.job_id)
         OR EXISTS (SELECT 1 FROM commands c WHERE c.job_id = j.job_id AND c.settlement IS NULL)
         OR EXISTS (SELECT 1 FROM outbox f WHERE f.subject = 'job:' || j.job_id)
         OR EXISTS (

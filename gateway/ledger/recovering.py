@@ -15,6 +15,7 @@ from gateway.ledger.exceptions import open_exception
 from gateway.ledger.jobs import move_job
 from gateway.ledger.lines import move_line
 from gateway.ledger.sql import change, row, rows
+from gateway.ledger.unplanning import cancel_waiting
 
 LISTED = 500  # lines shown in the question; the count is of all
 ACTIONS = ("by_shop", "one_by_one", "not_made", "made")
@@ -159,16 +160,7 @@ def _hold(tx: Tx, line: RowMapping, *, now: datetime) -> None:
         if job["state"] == JobState.RELEASED:
             seen, state = JobState.RELEASED, JobState.CANCELLED
             move_job(tx, job["job_id"], seen=seen, state=state, who="kvot", evidence=QUESTION, now=now)
-            continue
-        change(tx, "DELETE FROM allocations WHERE job_id = :job", job=job["job_id"])
-        change(
-            tx,
-            "UPDATE jobs SET prev_state = state, state = 'cancelled' WHERE job_id = :job AND state = 'waiting'",
-            job=job["job_id"],
-        )
-        events.record(
-            tx, what="job.cancelled", who="kvot", subject=f"job:{job['job_id']}", at=now, before={"state": "waiting"}
-        )
+    cancel_waiting(tx, line["line_id"], now=now)
     if line["state"] == LineState.PLANNED and not _has_begun(tx, line["line_id"]):
         move_line(tx, line["line_id"], seen=LineState.PLANNED, state=LineState.RECEIVED)
     change(tx, "UPDATE order_lines SET hold_reason = :why WHERE line_id = :line", why=QUESTION, line=line["line_id"])

@@ -86,6 +86,10 @@ def test_what_is_young_or_open_in_any_way_stays(tx: Connection, state_dir: Path)
             "DELETE FROM outbox",
         ),
         ("INSERT INTO personal VALUES ('order:1', 'billing.email', 'a@b', '2026')", "DELETE FROM personal"),
+        (
+            "INSERT INTO shelf (lot, fingerprint, line_id, kind, pieces, at) SELECT lot, 'f', 1, 'put', 1, '' FROM lots",
+            "DELETE FROM shelf",
+        ),
         ("UPDATE jobs SET cleared_at = NULL", "UPDATE jobs SET cleared_at = '2026'"),
         ("UPDATE order_lines SET hold_reason = 'why' WHERE line_id = 1", "UPDATE order_lines SET hold_reason = NULL"),
     ):
