@@ -169,7 +169,8 @@ def _settle(standing: Standing, command: OpenCommand, look: Look, finding: Findi
     early = command.silent_s < ability.settle_s
     match command.kind:
         case CommandKind.LOAD | CommandKind.LOAD_START:
-            if _knows(look, finding):
+            # Counters that moved since a baseline of the lost life may have moved for another job.
+            if _knows(look, finding) and not (command.restored and ability.by_evidence):
                 return settled(Settlement.ACCEPTED)
             if early:
                 return Rest(why="waiting until a late command would show")

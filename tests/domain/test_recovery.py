@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.base import CommandKind
+from drivers.base import CommandKind, JobPhase
 from gateway.domain.dispatch import decide
 from gateway.domain.recovery import Suspect, as_the_shop_says, is_free, waits_for
 from gateway.domain.states import JobState
@@ -49,6 +49,15 @@ def test_the_silence_of_a_machine_without_a_mark_proves_nothing_about_a_command_
     for restored, step in ((False, Settle), (True, Doubt)):
         standing = a_standing(a_work(JobState.IN_DOUBT), command=replace(command, restored=restored))
         assert isinstance(decide(standing, look, finding, an_ability()), step)
+
+
+def test_what_a_machine_without_memory_shows_after_a_restore_proves_nothing_about_a_command_before_it() -> None:
+    ended = a_finding(JobPhase.ENDED)
+    command = a_command(CommandKind.LOAD_START)
+    ability = replace(an_ability(), by_evidence=True)
+    for restored, step in ((False, Settle), (True, Doubt)):
+        standing = a_standing(a_work(JobState.IN_DOUBT), command=replace(command, restored=restored))
+        assert isinstance(decide(standing, a_look(), ended, ability), step)
 
 
 def test_a_mark_below_its_number_still_proves_that_a_command_before_the_restore_was_never_taken() -> None:
