@@ -208,7 +208,7 @@ async def open_ledger(
     state_dir: Path,
     *,
     site: str,
-    commit_interval_s: float = 0.005,
+    commit_interval_s: float = 0.0,
     batch: int = 200,
     deadline_s: float = DEADLINE_S,
     steps: tuple[Migration, ...] | None = None,
@@ -216,7 +216,8 @@ async def open_ledger(
 ) -> AsyncIterator[Ledger]:
     """Open the ledger of a site, creating it on first use; what is queued is still written when it closes.
 
-    A group of events closes after `commit_interval_s` or with `batch` events. `ballast_bytes` are kept
+    A group of events waits for more for `commit_interval_s`, takes along what waits already, and holds at
+    most `batch`; what comes while it is written to the disk is the next group. `ballast_bytes` are kept
     for it on the disk. Raise `StateLockedError` when another process has the directory, `LedgerError`
     when the ledger there cannot be used. `steps` are the migrations, by default those shipped.
     """

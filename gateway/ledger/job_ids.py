@@ -9,8 +9,13 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def new_job_id(tx: Tx, *, site: str, epoch: int) -> str:
-    """Draw the next job id; epoch and number are in base 36."""
-    return f"{site}-{_base36(epoch)}-{_base36(next_number(tx, 'job'))}"
+    """Draw the next job id."""
+    return job_id_of(next_number(tx, "job"), site=site, epoch=epoch)
+
+
+def job_id_of(number: int, *, site: str, epoch: int) -> str:
+    """Give the id of a ledger's job of this number; epoch and number are in base 36."""
+    return f"{site}-{_base36(epoch)}-{_base36(number)}"
 
 
 def copy_job(tx: Tx, job_id: str, quantity: int, *, site: str, epoch: int, remake_of: str | None = None) -> str:

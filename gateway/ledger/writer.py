@@ -17,6 +17,7 @@ from gateway.errors import LedgerError, LedgerFullError
 from gateway.ledger import copying, engine
 
 _BELLS = "bells"
+LONGEST_GROUP_S = 0.02  # that calls that wait already go along: so long the first of them waits for the last
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,16 +191,16 @@ class Writer:
         engine.commit(self._tx)
 
     def _gather(self, first: Ask, taken: list[Ask]) -> Iterator[Ask]:
-        """Give the first call and those that come before the group closes, each noted as taken."""
-        closes_at = time.monotonic() + self._interval_s
+        """Give the first call, those within the interval, and those that wait already by then, noted as taken."""
+        began = time.monotonic()
         taken.append(first)
         yield first
         for _ in range(self._batch - 1):
-            left_s = closes_at - time.monotonic()
-            if left_s <= 0:
+            open_s = time.monotonic() - began
+            if open_s >= max(LONGEST_GROUP_S, self._interval_s):
                 return
             try:
-                ask = self._queue.get(timeout=left_s)
+                ask = self._queue.get(timeout=max(0.0, self._interval_s - open_s))
             except Empty:
                 return
             if ask is None:

@@ -69,8 +69,8 @@ class BackupSettings(Model):
 class LedgerSettings(Model):
     """How the ledger gathers what it writes, and keeps it; nothing is answered before it is on disk."""
 
-    commit_interval_ms: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 5
-    """Longest wait before a batch of events is written, milliseconds."""
+    commit_interval_ms: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0
+    """How long a batch waits for more events, milliseconds; those that wait already go along in any case."""
     batch: Annotated[int, Field(ge=1, le=10_000)] = 200
     """Events after which a batch is written without waiting."""
     backups: BackupSettings = BackupSettings()

@@ -17,6 +17,7 @@ from gateway.stages.link import LinkState
 
 BATCH = 50
 OFFERS = 500  # looked through for one that may be tried now
+DRAIN_S = 1.0  # between two lots of facts that nobody is told
 IDLE_S = 30.0
 
 
@@ -80,13 +81,14 @@ async def report_offers(name: str, shop: Prices, *, ledger: Ledger, board: Board
 
 
 async def drain(destination: str, *, ledger: Ledger, clock: Clock) -> NoReturn:
-    """Let go of facts for a destination that the configuration does not have."""
+    """Let go of facts for a destination that the configuration does not have, many at once: nobody waits for it."""
     while True:
         facts = await ledger.read(lambda tx: outbox.pending(tx, destination, limit=BATCH, now=clock.now()))
         if facts:
             await ledger.write(partial(outbox.delivered, destination=destination, seqs=[fact.seq for fact in facts]))
         else:
             await ledger.changed(f"outbox:{destination}", timeout_s=IDLE_S)
+            await clock.sleep(DRAIN_S)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from gateway.errors import LedgerError, LedgerFullError
-from gateway.ledger import database, engine, opening
+from gateway.ledger import database, engine, opening, writer
 from gateway.ledger.database import Ledger, Tx, open_ledger, ring
 from tests.eventually import eventually
 
@@ -139,6 +139,25 @@ async def test_events_that_come_together_share_one_commit(state_dir: Path, commi
 
         assert commits.number - before == 2
         assert await ledger.read(items) == [str(number) for number in range(8)]
+
+
+async def test_what_comes_during_a_commit_shares_the_next_one_and_waits_for_nothing_else(
+    state_dir: Path, commits: Commits, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LONGEST_GROUP_S", 20.0)  # a busy computer may take long over five events
+    async with open_ledger(state_dir, site="LUND", commit_interval_s=0) as ledger, asyncio.TaskGroup() as group:
+        before = commits.number
+        commits.before = lambda: gate(None)  # type: ignore[arg-type]
+        group.create_task(ledger.write(put("first")))
+        await eventually(gate.reached.is_set)
+        for number in range(5):
+            group.create_task(ledger.write(put(str(number))))
+        await asyncio.sleep(0)  # each has asked
+        gate.open()
+        await eventually(lambda: commits.number - before >= 2)
+
+        assert await ledger.read(items) == ["first", "0", "1", "2", "3", "4"]
+        assert commits.number - before == 2
 
 
 async def test_a_group_closes_when_its_time_has_passed(state_dir: Path) -> None:
