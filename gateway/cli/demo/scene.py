@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-import os
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.client import AskError, ask
-from gateway.cli.demo.children import Child, running
+from gateway.cli.demo.children import OUR_CODE, Child, running
 from gateway.uplink.broker import local_broker
 
 KEY, SECRET = "ck_demo", "cs_demo"
@@ -177,7 +176,7 @@ async def scene(wishes: Wishes) -> AsyncIterator[Scene]:
 
 def _child(name: str, argv: Sequence[str], wishes: Wishes) -> Child:
     keys = {"KVOT_SECRET_WEBSHOP_KEY": KEY, "KVOT_SECRET_WEBSHOP_SECRET": SECRET}
-    return Child(name, argv, directory=wishes.directory, environment={**_SAFE, **keys})
+    return Child(name, argv, directory=wishes.directory, environment={**OUR_CODE, **keys})
 
 
 def _simulations(wishes: Wishes) -> dict[str, list[str]]:
@@ -228,9 +227,6 @@ def _call(method: str, url: str, body: Mapping[str, object]) -> dict[str, Any]:
         found = json.loads(answer.read() or b"{}")
         assert isinstance(found, dict)
         return found
-
-
-_SAFE = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def _gateway(wishes: Wishes, addresses: Mapping[str, str]) -> list[str]:
