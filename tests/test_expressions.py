@@ -249,9 +249,9 @@ def test_values_are_bounded_before_they_are_computed_with() -> None:
 
 def test_the_costliest_allowed_formula_does_not_hold_the_gateway() -> None:
     source = "line.options.x.map(a, line.options.x + line.options.x).map(b, b + b)"
-    started = time.perf_counter()
+    started = time.process_time()
     fault(source, x=["y" * 100] * 100)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert fault(source, x=["y" * 101] * 100) == "line.options.x has more than 10000 characters"
 
 

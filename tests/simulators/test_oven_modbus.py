@@ -108,7 +108,7 @@ async def test_nothing_outside_the_command_block_can_be_written(tmp_path: Path) 
 
 
 async def test_a_torn_block_shows_by_its_snap_registers(tmp_path: Path) -> None:
-    wanted = settings(tmp_path, scan_s=0.02, cycle_s=1000)
+    wanted = settings(tmp_path, scan_s=0.3, cycle_s=1000)
     async with running_oven(wanted) as oven, gateway(oven.port) as client:
         await oven.panel(reset=True, start=True)
         await oven.break_down(OvenFaults(torn=True))
