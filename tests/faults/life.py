@@ -1,0 +1,396 @@
+"""One life of the gateway in a process of its own: the product's stages and ledger, driven step by step."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Never
+
+import structlog
+
+from drivers.base import Command, CommandKind, Finding, Identity, Look, Receipt, Session
+from gateway.domain.machines import Level
+from gateway.errors import LedgerError, ShopError, StateLockedError, UplinkError
+from gateway.ledger import engine, exceptions, machines, migrations, opening
+from gateway.ledger.database import Ledger, Tx, open_ledger
+from gateway.ledger.sql import change, rows
+from gateway.log import configure_logging
+from gateway.shops.base import Batch
+from gateway.stages.board import Board
+from gateway.stages.publish import publish
+from gateway.uplink.base import BrokerAccess, Will
+from gateway.uplink.topics import Topics
+from tests.faults import weakened
+from tests.faults.scenes import Act, Point
+from tests.faults.strikes import Strikes
+from tests.faults.wire import Wire
+from tests.stages.factory import PRESS, Factory, TestClock
+from tests.stages import lives
+from tests.stages.lives import LOG, Life, Place, RestedError
+
+ROUNDS = 90
+UNKNOWN = Identity(text="fake machine, serial 1", kinds=frozenset(CommandKind))
+UPGRADE_AFTER = 4  # rounds of the first life, where the second brings a new schema
+EARLY = ("wal_autocheckpoint", "30", 30)  # pages; the same code as at 1000, only sooner
+
+
+class End(IntEnum):
+    """How a life ended, as its exit code."""
+
+    QUIET = 0  # nothing is left to do
+    RESTLESS = 3  # it never came to rest
+    BROKEN = 4  # something nobody expects
+    REFUSED = 5  # the ledger or the state directory cannot be used, in words
+    STOPPED = 6  # it was asked to go, and went
+
+
+@dataclass(kw_only=True)
+class LifeClock(TestClock):
+    """The life's two clocks. The world's time passes with ours, but not when our wall clock is set."""
+
+    wire: Wire
+
+    def advance(self, seconds: float) -> None:
+        TestClock.advance(self, seconds)
+        self.wire.call("advance", seconds)
+
+
+@dataclass(kw_only=True)
+class RemotePress:
+    """The machine of the world as a driver gives it."""
+
+    wire: Wire
+    identity: Identity
+
+    @asynccontextmanager
+    async def session(self, _on_change: Callable[[], None]) -> AsyncIterator[Session]:
+        self.identity = self.wire.call("call", peer="connect")
+        try:
+            yield _RemoteSession(self.wire, self.identity)
+        finally:
+            self.wire.call("hang_up")
+
+
+@dataclass(frozen=True, slots=True)
+class _RemoteSession:
+    _wire: Wire
+    identity: Identity
+
+    async def look(self) -> Look:
+        look: Look = self._wire.call("look", peer="look")
+        return look
+
+    async def ask(self, job_id: str) -> Finding:
+        finding: Finding = self._wire.call("ask", job_id, peer="ask")
+        return finding
+
+    async def send(self, command: Command) -> Receipt:
+        receipt: Receipt = self._wire.call("send", command, peer="machine")
+        return receipt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemoteShop:
+    """The shop of the world behind the port."""
+
+    wire: Wire
+
+    async def site(self) -> str:
+        return str(self.wire.call("site", peer="shop"))
+
+    async def first_cursor(self) -> str:
+        return str(self.wire.call("first_cursor", peer="shop"))
+
+    async def pull(self, cursor: str) -> AsyncIterator[Batch]:
+        batches, error = self.wire.call("pull", cursor, peer="shop")
+        for batch in batches:
+            yield batch
+        if error is not None:
+            raise error
+
+    async def write_status(self, shop_order_id: str, values: Mapping[str, str]) -> None:
+        self.wire.call("write_status", shop_order_id, dict(values), peer="shop")
+
+
+@dataclass(frozen=True, slots=True)
+class _RemoteUplink:
+    _wire: Wire
+
+    async def send(self, topic: str, payload: bytes, **_more: Any) -> "asyncio.Future[None]":
+        await self.publish(topic, payload)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    async def publish(self, topic: str, payload: bytes, **_more: Any) -> None:
+        await asyncio.sleep(0)
+        self._wire.call("publish", topic, payload, peer="broker")
+
+    async def ended(self) -> Never:
+        await asyncio.Event().wait()
+        raise UplinkError("it has ended")
+
+
+@dataclass(kw_only=True)
+class Body:
+    """What one life consists of, and what is done to it."""
+
+    point: Point
+    number: int
+    directory: Path
+    began: float = field(default_factory=time.monotonic)
+    touched: dict[str, int] = field(default_factory=dict)
+    _wire: Wire = field(init=False)
+    _clock: LifeClock = field(init=False)
+    _strikes: Strikes = field(init=False)
+    _task: "asyncio.Task[End]" = field(init=False)
+    _recovered_s: float | None = None
+
+    async def live(self) -> End:
+        """Live to the end; say how it came."""
+        self._strikes = Strikes(
+            acts=self.point.at_life(self.number), directory=self.directory, seed=self.point.seed, act=self._act
+        )
+        self._wire = Wire(self.directory / "world.sock", self._strikes.touch)
+        business, machine_s = self._wire.call("time")
+        self._clock = LifeClock(business=business, machine_s=machine_s, wire=self._wire)
+        self._strikes.install(with_disk=not self.point.scene.shop.startswith("plain"))
+        if self.point.scene.early_checkpoints:
+            engine.PRAGMAS = (*engine.PRAGMAS, EARLY)
+        weakened.weaken(self.point.weakness)
+        self._loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            self._task = group.create_task(self._until_the_end())
+        return self._task.result()
+
+    async def _until_the_end(self) -> End:
+        try:
+            return await self._live()
+        except asyncio.CancelledError:
+            self._task.uncancel()
+            return End.STOPPED
+        except (LedgerError, StateLockedError) as error:
+            self._note("refused.txt", str(error))
+            return End.REFUSED
+        finally:
+            self._note("touched.json", json.dumps(self._strikes.touched))
+            if self._recovered_s is not None:
+                self._note("recovered.txt", f"{self._recovered_s:.3f}")
+
+    async def _live(self) -> End:
+        state = self.directory / "state"
+        async with open_ledger(state, site="LUND", commit_interval_s=0.0, steps=self._steps()) as ledger:
+            place = Place(state_dir=state, clock=self._clock, shop=RemoteShop(wire=self._wire))  # type: ignore[arg-type]
+            place.press = RemotePress(wire=self._wire, identity=UNKNOWN)  # type: ignore[assignment]
+            life = weakened.life(self.point.weakness)(place=place, ledger=ledger, factory=_factory(ledger, place))
+            try:
+                return await self._rounds(life, ledger)
+            finally:
+                await life.hang_up()
+
+    async def _rounds(self, life: Life, ledger: Ledger) -> End:
+        board = Board()
+        started_s = self._clock.monotonic()
+        await self._patiently(life.begin)
+        for number in range(ROUNDS):
+            self._strikes.touch("round")
+            await self._patiently(life.pull)
+            await life.plan()
+            await life.tend()
+            if self._recovered_s is None and await ledger.read(_is_settled):
+                self._recovered_s = self._clock.monotonic() - started_s + time.monotonic() - self.began
+            await _publish(ledger, board, self._wire, self._clock)
+            await life.report()
+            await self._person(life, ledger)
+            customers_left = not self._wire.call("round")
+            self._clock.machine_s += 1.5
+            self._clock.business += timedelta(seconds=1.5)
+            if self.point.scene.upgrade and self.number == 1 and number == UPGRADE_AFTER:
+                return End.STOPPED
+            if not customers_left and number > 1 and await ledger.read(_is_quiet):
+                return End.QUIET
+        self._note("restless.txt", "\n".join(await ledger.read(_what_is_left)))
+        return End.RESTLESS
+
+    async def _patiently(self, deed: Callable[[], Any]) -> None:
+        """Do what the intake stage does in a loop: a shop that fails is asked again in the next round."""
+        with contextlib.suppress(ShopError):
+            await deed()
+
+    async def _person(self, life: Life, ledger: Ledger) -> None:
+        """Let a person look at the machine and answer each open question truthfully."""
+        started, made = self._wire.call("truth")
+        for question in await ledger.read(exceptions.list_exceptions):
+            if question["state"] == "resolved":
+                continue
+            await life.factory.decide(question["exception_id"], truthful(question, started, made))
+            if question["subject"].startswith("machine:"):
+                await life.factory.arm()
+        if (await ledger.read(lambda tx: machines.arming(tx, PRESS))).level is Level.READ:
+            await life.factory.arm()
+
+    def _steps(self) -> tuple[migrations.Migration, ...] | None:
+        if not self.point.scene.upgrade or self.number == 1:
+            return None
+        steps = migrations.known()
+        more = migrations.Migration(number=len(steps) + 1, name="later", upgrade=_upgrade)
+        return (*steps, self._strikes.watched(more))
+
+    def _act(self, act: Act) -> None:
+        """Do what needs the life itself."""
+        match act.deed:
+            case "stop":
+                self._loop.call_soon_threadsafe(self._task.cancel)
+            case "clock":
+                self._clock.business += timedelta(seconds=act.amount)
+            case "slow" | "stuck":
+                time.sleep(act.amount)
+            case "log":
+                _talk_to_nobody()
+            case "second":
+                self._second_instance()
+            case _:
+                raise AssertionError(act.deed)
+
+    def _second_instance(self) -> None:
+        """Start a second gateway on the same directory: it must refuse, in words."""
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                with opening.state_lock(self.directory / "state"):
+                    pass
+            except StateLockedError:
+                code = 0
+            finally:
+                os._exit(code)
+        if os.waitpid(child, 0)[1] != 0:
+            self._note("second.txt", "a second gateway could use the same state directory")
+
+    def _note(self, name: str, text: str) -> None:
+        (self.directory / f"{self.number}-{name}").write_text(text)
+
+
+def be(point: Point, number: int, directory: Path) -> Never:
+    """Live one life in this process and end it with its code."""
+    code: int = End.BROKEN
+    try:
+        code = asyncio.run(Body(point=point, number=number, directory=directory).live())
+    except BaseException:  # noqa: BLE001 - it is told to whoever judges, and the process ends
+        (directory / f"{number}-broken.txt").write_text(traceback.format_exc())
+    finally:
+        os._exit(code)
+
+
+def _talk_to_nobody() -> None:
+    """Let the log go into a pipe that is full and that nobody reads."""
+    _, full = os.pipe()
+    os.set_blocking(full, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(full, b"." * 4096)
+    os.set_blocking(full, True)
+    sys.stderr = os.fdopen(full, "w")
+    configure_logging(level="debug", format="json")
+    lives.LOG = structlog.get_logger("kvot")
+
+
+def truthful(question: Mapping[str, Any], started: frozenset[str], made: Mapping[str, int]) -> str:
+    """Give what an honest person answers who sees what really happened."""
+    actions: list[str] = question["actions"]
+    if "not_made" not in actions:
+        return "retry" if "retry" in actions else "remake" if "remake" in actions else "close"
+    job_id = question["subject"].partition(":")[2]
+    if job_id not in started:
+        return "not_made"
+    if made.get(job_id, 0) >= question["evidence"]["quantity"]:
+        return "made"
+    return "aborted" if "aborted" in actions else "not_made"
+
+
+def _factory(ledger: Ledger, place: Place) -> Factory:
+    return Factory(
+        ledger=_Resting(ledger),  # type: ignore[arg-type]
+        shop=place.shop,
+        press=place.press,
+        clock=place.clock,
+        profile=place.profile,
+    )
+
+
+class _Resting:
+    """The real ledger; who would wait for its bells has come to rest."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def changed(self, _name: str, **_: float) -> bool:
+        raise RestedError
+
+
+async def _publish(ledger: Ledger, board: Board, wire: Wire, clock: TestClock) -> None:
+    """Send the facts that wait, by the real stage, until it has nothing more to send."""
+
+    @asynccontextmanager
+    async def connect(_access: BrokerAccess, *, will: Will, monotonic: Any) -> AsyncIterator[Any]:
+        yield _RemoteUplink(wire)
+
+    access = BrokerAccess(url="mqtt://127.0.0.1:1", client_id="kvot-faults")
+    topics = Topics(base="kvot/LUND", gateway_id="kvot-1")
+    try:
+        await publish(
+            _Resting(ledger),  # type: ignore[arg-type]
+            board,
+            access=access,
+            topics=topics,
+            clock=clock,
+            log=LOG,
+            connect=connect,
+        )
+    except* RestedError:
+        pass
+
+
+def _upgrade(tx: Tx) -> None:
+    change(tx, "CREATE TABLE later (one INTEGER PRIMARY KEY, note TEXT)")
+    for number in range(20):
+        change(tx, "INSERT INTO later (one, note) VALUES (:one, :note)", one=number, note="x" * 500)
+    change(tx, "UPDATE jobs SET lot = lot")
+
+
+_UNSETTLED = "SELECT job_id FROM commands WHERE settlement IS NULL"
+_ASKED = "SELECT substr(subject, 5) FROM exceptions WHERE state <> 'resolved' AND subject LIKE 'job:%'"
+
+
+def _is_settled(tx: Tx) -> bool:
+    """Say whether no command is in doubt without a person having been asked."""
+    return not rows(tx, f"{_UNSETTLED} AND job_id NOT IN ({_ASKED})")
+
+
+_LEFT = {
+    "lines": "SELECT line_id, state FROM order_lines WHERE state NOT IN ('made','cancelled','not_made')",
+    "jobs": "SELECT job_id, state, prev_state FROM jobs WHERE state NOT IN ('completed','aborted','cancelled')",
+    "uncleared": "SELECT job_id, kind FROM commands WHERE settlement IS NULL",
+    "outbox": "SELECT destination, subject FROM outbox WHERE dead_at IS NULL",
+}
+
+
+def _is_quiet(tx: Tx) -> bool:
+    """Say whether every line has come to its end, all is told, and no machine, person or job is waited for."""
+    return not exceptions.count_open(tx) and not any(rows(tx, question) for question in _LEFT.values())
+
+
+def _what_is_left(tx: Tx) -> list[str]:
+    return [f"{name}: {dict(row)}" for name, question in _LEFT.items() for row in rows(tx, question)]

@@ -1,0 +1,163 @@
+"""Which points are run: drawn from a seed, so that the same seed gives the same points."""
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from tests.drivers.fake_machine import Fault
+from tests.faults import weakened
+from tests.faults.rows import PROCESS, TO_1970_S, Row
+from tests.faults.scenes import Act, Between, Order, Outcome, Point, Scene
+
+SCENES = 9  # rehearsed once each
+LOOPS = 6  # lives of a crash loop that are killed
+AGAIN = 0.25  # how often the second life is struck too
+_AGAIN_AT = (
+    "round",
+    "look: sent",
+    "intent: statement",
+    "receipt: before commit",
+    "outbox: statement",
+    "boot: disk write",
+)
+Touched = Mapping[Scene, Mapping[str, int]]
+
+
+def scenes(seed: int) -> tuple[Scene, ...]:
+    """Give the scenes of a seed: each another mix of orders, machine, faults and what happens while nobody lives."""
+    chance = random.Random(f"scenes {seed}")
+    found = [_scene(chance, number) for number in range(SCENES)]
+    return (*found, replace(_scene(chance, 1), name="upgrade", upgrade=True, faults=(), shop_faults=()))
+
+
+def _scene(chance: random.Random, number: int) -> Scene:
+    orders = tuple(
+        Order(
+            round=1 + chance.randrange(3) + 2 * n,
+            quantities=tuple(chance.randint(1, 3) for _ in range(chance.randint(1, 2))),
+            then=chance.choice(("", "", "", "more", "cancel")),
+            after=chance.randint(1, 3),
+        )
+        for n in range(chance.randint(1, 2))
+    )
+    faults = (Fault.LOSE_ANSWER, Fault.LATE, Fault.LOSE_COMMAND, Fault.REFUSE, Fault.BUSY, Fault.RESTART)
+    befall = ((chance.randint(1, 4), chance.choice(faults)),) if number % 3 == 2 else ()
+    return Scene(
+        name=f"scene {number}",
+        orders=orders,
+        quick=number % 2 == 1,
+        faults=befall,
+        shop_faults=((chance.choice(("pull", "write_status", "write_done")), chance.randint(1, 4)),)
+        if number % 4 == 3
+        else (),
+        broker_faults=(chance.randint(1, 6),) if number % 4 == 1 else (),
+        between=list(Between)[number % len(Between)],
+        early_checkpoints=number % 2 == 0,
+    )
+
+
+def shares(rows: Iterable[Row], points: int) -> dict[str, int]:
+    """Divide a number of points among rows by weight; each row gets one while there are enough."""
+    exercised = [row for row in rows if not row.why]
+    total = sum(row.weight for row in exercised)
+    given = {row.name: points * row.weight // total for row in exercised}
+    for row in sorted(exercised, key=lambda row: (given[row.name], -row.weight)):
+        if sum(given.values()) < points:
+            given[row.name] += 1
+    return given
+
+
+def process_points(seed: int, points: int, touched: Touched, *, rows: tuple[Row, ...] = PROCESS) -> list[Point]:
+    """Draw the points of the process and disk rows from what the rehearsals came to."""
+    chance = random.Random(f"points {seed}")
+    drawn = []
+    for name, number in shares(rows, points).items():
+        row = next(one for one in rows if one.name == name)
+        drawn += [_point(chance, row, touched) for _ in range(number)]
+    chance.shuffle(drawn)
+    return [replace(point, index=number) for number, point in enumerate(drawn)]
+
+
+def control_points(seed: int, each: int, touched: Touched) -> list[Point]:
+    """Draw the points of the control run: for each protection taken out, where that must be seen."""
+    chance = random.Random(f"control {seed}")
+    drawn = []
+    where = {
+        weakened.NO_INTENT: Row(name="control", points=("machine: sent", "machine: answered")),
+        weakened.NO_SYNC: Row(
+            name="control", deed="cut", points=("machine: sent", "machine: answered", "result: after commit")
+        ),
+        weakened.RESEND: Row(name="control", deed="none"),
+        weakened.CLEAR_FIRST: Row(name="control", points=("machine: answered",)),
+    }
+    for weakness, row in where.items():
+        for number in range(each):
+            point = _point(chance, row, touched, again=False)
+            scene = replace(point.scene, quick=number % 2 == 0, between=Between.WORKS)
+            if weakness == weakened.RESEND:
+                scene = replace(
+                    scene, faults=((1, (Fault.LOSE_ANSWER, Fault.LATE)[number % 2]),), between=Between.NOTHING
+                )
+            drawn.append(replace(point, index=len(drawn), scene=scene, weakness=weakness))
+    return drawn
+
+
+def _point(chance: random.Random, row: Row, touched: Touched, *, again: bool = True) -> Point:
+    """Draw one point of a row."""
+    scene, life, at, nth = _place(chance, row, touched)
+    acts = _acts(chance, row, life, at, nth)
+    if again and row.deed in ("kill", "cut", "stop") and not scene.upgrade and chance.random() < AGAIN:
+        acts = (*acts, Act(deed=row.deed, point=chance.choice(_AGAIN_AT), nth=chance.randint(1, 2), life=life + 1))
+    damage = row.deed if row.deed in ("flip", "delete", "truncate") else ""
+    return Point(index=0, row=row.name, scene=scene, acts=acts, damage=damage, seed=chance.randrange(2**31))
+
+
+def _place(chance: random.Random, row: Row, touched: Touched) -> tuple[Scene, int, str, int]:
+    """Choose a scene, and the life, the point and its occurrence at which something is done there."""
+    candidates = sorted(
+        {
+            (scene.name, name)
+            for scene, counts in touched.items()
+            for name in counts
+            if scene.name.startswith(row.scenes or "scene")
+            and name[2:].startswith(row.points or ("round",))
+            and name[0] == ("2" if row.scenes == "upgrade" else "1")
+        }
+    )
+    chosen_point = chance.choice(sorted({name for _, name in candidates}))
+    chosen_scene = chance.choice([scene for scene, name in candidates if name == chosen_point])
+    scene = next(scene for scene in touched if scene.name == chosen_scene)
+    return scene, int(chosen_point[0]), chosen_point[2:], chance.randint(1, touched[scene][chosen_point])
+
+
+def _acts(chance: random.Random, row: Row, life: int, at: str, nth: int) -> tuple[Act, ...]:
+    amount = chance.choice(row.amounts)
+    match row.deed:
+        case "none":
+            return ()
+        case "flip" | "delete" | "truncate":
+            return (Act(deed="kill", point=at, nth=max(2, nth), life=life),)
+        case "loop":
+            return tuple(
+                Act(deed="kill", point=at if n == 0 else chance.choice(_AGAIN_AT), nth=nth if n == 0 else 1, life=n + 1)
+                for n in range(LOOPS)
+            )
+        case "1970":
+            back = chance.randint(2, 4)
+            return (
+                Act(deed="kill", point=at, nth=nth, life=1),
+                Act(deed="clock", point="shop: before", nth=1, life=2, amount=TO_1970_S),
+                Act(deed="clock", point="round", nth=back, life=2, amount=-TO_1970_S),
+            )
+        case _:
+            return (Act(deed=row.deed, point=at, nth=nth, life=life, amount=amount),)
+
+
+def rehearsals(seed: int) -> list[Point]:
+    """Give the scenes as points at which nothing is done."""
+    return [Point(index=n, row="rehearsal", scene=scene) for n, scene in enumerate(scenes(seed))]
+
+
+def counted(outcomes: Iterable[Outcome]) -> dict[Scene, dict[str, int]]:
+    """Give what the rehearsals came to."""
+    return {outcome.point.scene: outcome.touched for outcome in outcomes}

@@ -1,0 +1,213 @@
+"""One point from its first to its last life: a world, gateways that are struck, and the judge at the end."""
+
+import asyncio
+import json
+import os
+import random
+import select
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults import checker
+from tests.faults.checker import UNEXPLAINED
+from tests.faults.life import End, be
+from tests.faults.scenes import Outcome, Point
+from tests.faults.wire import Wire
+from tests.faults.world import World, serve
+
+LIVES_MAX = 9
+LIFE_S = 45.0  # real seconds after which a life is stuck
+WATCHDOG_S = 4.0  # real seconds after which the supervisor kills a life that is to be stuck
+RECOVERY_S = 30.0  # I8
+_SHM = Path("/dev/shm")
+
+
+def run(point: Point) -> Outcome:
+    """Run a point in this process and children of its own."""
+    outcome = Outcome(point=point)
+    began = time.monotonic()
+    root = _SHM if os.access(_SHM, os.W_OK) else None
+    directory = Path(tempfile.mkdtemp(prefix="kvot-faults-", dir=root))
+    try:
+        _Trial(point=point, directory=directory, outcome=outcome).run()
+    finally:
+        if os.environ.get("KVOT_FAULTS_KEEP"):
+            (directory / "point.txt").write_text(repr(point))
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    outcome.took_s = time.monotonic() - began
+    return outcome
+
+
+@dataclass(kw_only=True)
+class _Trial:
+    point: Point
+    directory: Path
+    outcome: Outcome
+    state: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.state = self.directory / "state"
+
+    def run(self) -> None:
+        world = _forked(lambda: asyncio.run(serve(self.directory, lambda: World(self.directory, self.point.scene))))
+        try:
+            wire = self._reached()
+            self._live(wire)
+            wire.call("over")
+            wire.close()
+        finally:
+            _end(world)
+        self.outcome.struck = (self.directory / "struck").exists() or bool(self.point.damage)
+        if (
+            not any(invariant == "I8" for _, invariant, _ in self.outcome.findings)
+            and (self.state / "ledger.db").exists()
+        ):
+            self.outcome.findings += checker.check(self.directory, self.state / "ledger.db")
+
+    def _reached(self) -> Wire:
+        deadline = time.monotonic() + LIFE_S
+        while True:
+            try:
+                return Wire(self.directory / "world.sock")
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.002)
+
+    def _live(self, wire: Wire) -> None:
+        """Let one life follow the other until one comes to rest."""
+        for number in range(1, LIVES_MAX + 1):
+            self.outcome.lives = number
+            code = self._one_life(number)
+            self._note(number)
+            if code == End.QUIET:
+                return
+            if code in (End.BROKEN, End.RESTLESS) or (code == End.REFUSED and not self._may_refuse(number)):
+                self._found(UNEXPLAINED, "I8", f"life {number}: {self._why(number)}")
+                return
+            self._after(number, code)
+            wire.call("between", (self.directory / f"{number}-cut").exists())
+        self._found(UNEXPLAINED, "I8", f"it did not come to rest in {LIVES_MAX} lives")
+
+    def _one_life(self, number: int) -> int:
+        """Give its exit code, or -9 where it was killed."""
+        child = _forked(lambda: be(self.point, number, self.directory))
+        patience_s, expected = self._patience(number)
+        deadline = time.monotonic() + patience_s
+        pidfd = os.pidfd_open(child)
+        try:
+            if not select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                if expected:
+                    (self.directory / "struck").touch()
+                    return -signal.SIGKILL
+                (self.directory / f"{number}-broken.txt").write_text(f"it hung for {LIFE_S:g} s")
+                return int(End.BROKEN)
+        finally:
+            os.close(pidfd)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def _patience(self, number: int) -> tuple[float, bool]:
+        """Give after how long a life is killed from outside, and whether that is part of the point.
+
+        A life that is stuck is killed as systemd does when the watchdog is not fed; only sooner.
+        """
+        for act in self.point.at_life(number):
+            if act.deed == "outside":
+                return act.amount, True
+            if act.deed in ("stuck", "log"):
+                return WATCHDOG_S, True
+        return LIFE_S, False
+
+    def _after(self, number: int, code: int) -> None:
+        """Do to the files what follows from how this life ended."""
+        cut = self.directory / "cut"
+        if cut.exists():
+            for name in ("ledger.db", "ledger.db-wal", "ledger.db-journal"):
+                (self.state / name).unlink(missing_ok=True)
+                if (cut / name).exists():
+                    shutil.copy(cut / name, self.state / name)
+            cut.rename(self.directory / f"{number}-cut")
+        if number == 1 and self.point.damage:
+            damage(self.state, self.point.damage, random.Random(self.point.seed))
+        elif number == 2 and self.point.damage and code == End.REFUSED:
+            restore(self.state)
+
+    def _may_refuse(self, number: int) -> bool:
+        """Say whether the ledger may refuse: after damage of its file, or in the life whose disk failed."""
+        if self.point.damage:
+            return number <= 2
+        return any(act.deed in ("full", "io", "readonly") for act in self.point.at_life(number))
+
+    def _note(self, number: int) -> None:
+        recovered = self.directory / f"{number}-recovered.txt"
+        if number > 1 and recovered.exists():
+            self.outcome.recovery_s.append(float(recovered.read_text()))
+            if self.outcome.recovery_s[-1] > RECOVERY_S:
+                self._found(UNEXPLAINED, "I8", f"recovered after {self.outcome.recovery_s[-1]:.1f} s")
+        touched = self.directory / f"{number}-touched.json"
+        if touched.exists():
+            self.outcome.touched = {f"{number}/{name}": n for name, n in json.loads(touched.read_text()).items()} | (
+                self.outcome.touched
+            )
+        if (self.directory / f"{number}-second.txt").exists():
+            self._found(UNEXPLAINED, "lock", (self.directory / f"{number}-second.txt").read_text())
+
+    def _why(self, number: int) -> str:
+        found = [path.read_text()[-1500:] for path in sorted(self.directory.glob(f"{number}-*.txt"))]
+        return "\n".join(found) or "no reason was given"
+
+    def _found(self, kind: str, invariant: str, text: str) -> None:
+        self.outcome.findings.append((kind, invariant, text))
+
+
+def damage(state: Path, how: str, chance: random.Random) -> None:
+    """Damage the ledger's file as a bad disk or a careless person does; keep a copy, as a backup would be."""
+    ledger = state / "ledger.db"
+    for path in state.glob("ledger.db*"):
+        shutil.copy(path, state / f"kept-{path.name}")
+    match how:
+        case "flip":
+            octets = bytearray(ledger.read_bytes())
+            page = chance.randrange(1, max(2, len(octets) // 4096)) * 4096
+            octets[page] ^= 1 << chance.randrange(8)  # the kind of a page of the tree
+            ledger.write_bytes(octets)
+        case "delete":
+            for path in state.glob("ledger.db*"):
+                path.unlink()
+        case "truncate":
+            os.truncate(ledger, chance.choice((0, ledger.stat().st_size // 2)))
+        case _:
+            raise AssertionError(how)
+
+
+def restore(state: Path) -> None:
+    """Bring the copy back, as a person does who has been told."""
+    for path in state.glob("ledger.db*"):
+        path.unlink()
+    for path in state.glob("kept-ledger.db*"):
+        path.rename(state / path.name.removeprefix("kept-"))
+
+
+def _forked(body: Callable[[], None]) -> int:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            body()
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def _end(child: int) -> None:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)

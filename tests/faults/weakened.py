@@ -1,0 +1,92 @@
+"""Gateways with one protection taken out, to show that the harness sees what follows: never shipped."""
+
+from typing import Any
+
+from drivers.base import Command, CommandKind, DriverError, Receipt
+from gateway.domain import dispatch
+from gateway.ledger import engine
+from gateway.stages.tend import Visit
+from tests.faults import without_intent
+from tests.stages.lives import Life
+
+NO_INTENT = "no intent record"
+NO_SYNC = "synchronous=OFF"
+RESEND = "resend on timeout"
+CLEAR_FIRST = "clear before result"
+WEAKNESSES = (NO_INTENT, NO_SYNC, RESEND, CLEAR_FIRST)
+
+
+def weaken(weakness: str) -> None:
+    """Take a protection out of this process."""
+    match weakness:
+        case "no intent record":
+            without_intent.take_protection_out()
+        case "synchronous=OFF":
+            engine.PRAGMAS = tuple(
+                ("synchronous", "OFF", 0) if name == "synchronous" else (name, value, expected)
+                for name, value, expected in engine.PRAGMAS
+            )
+        case "resend on timeout" | "clear before result" | "":
+            return
+        case _:
+            raise AssertionError(weakness)
+
+
+def life(weakness: str) -> type[Life]:
+    """Give the kind of life that has this weakness."""
+    return {RESEND: _Resending, CLEAR_FIRST: _ClearingFirst}.get(weakness, Life)
+
+
+class _Resending(Life):
+    """A gateway whose driver sends again what was not answered, as libraries do by default."""
+
+    async def _call(self) -> Visit:
+        visit = await super()._call()
+        visit._session = _Again(visit._session, self)  # type: ignore[assignment]
+        return visit
+
+
+class _Again:
+    def __init__(self, session: Any, owner: Life) -> None:
+        self._session, self._owner = session, owner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    async def send(self, command: Command) -> Receipt:
+        try:
+            receipt: Receipt = await self._session.send(command)
+        except DriverError:
+            async with self._owner.place.press.session(lambda: None) as fresh:
+                return await fresh.send(command)
+        return receipt
+
+
+class _ClearingFirst(Life):
+    """A gateway that clears a job at the machine before it has stored the result."""
+
+    async def _call(self) -> Visit:
+        visit = await super()._call()
+        decided_act = visit._act
+
+        async def act(decided: Any, standing: Any, look: Any) -> bool:
+            if isinstance(decided, dispatch.Conclude):
+                await visit._session.send(_clear(decided.job_id, visit._clock.monotonic() + 4))
+            return await decided_act(decided, standing, look)
+
+        visit._act = act  # type: ignore[method-assign]
+        return visit
+
+
+def _clear(job_id: str, deadline_s: float) -> Command:
+    return Command(
+        kind=CommandKind.CLEAR,
+        job_id=job_id,
+        job_no=1,
+        recipe="",
+        recipe_version="",
+        parameters={},
+        quantity=0,
+        cycles=0,
+        deadline_s=deadline_s,
+    )
