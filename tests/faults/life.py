@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import IntEnum
 from pathlib import Path
@@ -30,7 +30,7 @@ from gateway.stages.publish import publish
 from gateway.uplink.base import BrokerAccess, Will
 from gateway.uplink.topics import Topics
 from tests.faults import weakened
-from tests.faults.scenes import Act, Point
+from tests.faults.scenes import Act, Between, Point
 from tests.faults.strikes import Strikes
 from tests.faults.wire import Wire
 from tests.stages.factory import PRESS, Factory, TestClock
@@ -181,6 +181,11 @@ class Body:
         except (LedgerError, StateLockedError) as error:
             self._note("refused.txt", str(error))
             return End.REFUSED
+        except BaseExceptionGroup as errors:
+            if errors.split(LedgerError)[1] is not None:
+                raise
+            self._note("refused.txt", str(errors.exceptions))
+            return End.REFUSED
         finally:
             self._note("touched.json", json.dumps(self._strikes.touched))
             if self._recovered_s is not None:
@@ -190,6 +195,8 @@ class Body:
         state = self.directory / "state"
         async with open_ledger(state, site="LUND", commit_interval_s=0.0, steps=self._steps()) as ledger:
             place = Place(state_dir=state, clock=self._clock, shop=RemoteShop(wire=self._wire))  # type: ignore[arg-type]
+            if self.point.scene.between is Between.CLEARED:
+                place.profile = replace(place.profile, clears_by_itself=True)
             place.press = RemotePress(wire=self._wire, identity=UNKNOWN)  # type: ignore[assignment]
             life = weakened.life(self.point.weakness)(place=place, ledger=ledger, factory=_factory(ledger, place))
             try:

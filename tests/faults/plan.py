@@ -119,7 +119,8 @@ def _place(chance: random.Random, row: Row, touched: Touched) -> tuple[Scene, in
             (scene.name, name)
             for scene, counts in touched.items()
             for name in counts
-            if scene.name.startswith(row.scenes or "scene")
+            if (scene.early_checkpoints or row.deed not in ("flip", "delete", "truncate"))
+            and scene.name.startswith(row.scenes or "scene")
             and name[2:].startswith(row.points or ("round",))
             and name[0] == ("2" if row.scenes == "upgrade" else "1")
         }
@@ -136,7 +137,7 @@ def _acts(chance: random.Random, row: Row, life: int, at: str, nth: int) -> tupl
         case "none":
             return ()
         case "flip" | "delete" | "truncate":
-            return (Act(deed="kill", point=at, nth=max(2, nth), life=life),)
+            return (Act(deed="kill", point="checkpoint: disk sync", nth=chance.randint(3, 5), life=life),)
         case "loop":
             return tuple(
                 Act(deed="kill", point=at if n == 0 else chance.choice(_AGAIN_AT), nth=nth if n == 0 else 1, life=n + 1)
