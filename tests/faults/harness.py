@@ -2,14 +2,16 @@
 
 import math
 import os
+import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from tests.faults import plan, pool, trial
 from tests.faults.checker import DOUBLED, LOST, UNEXPLAINED
 from tests.faults.disk import library_in_use
-from tests.faults.rows import PROCESS, Row
+from tests.faults.rows import MODBUS, OPCUA, PROCESS, SHARES, SHOP, WIRES, Row
 from tests.faults.scenes import Outcome, Point
 from tests.faults.weakened import WEAKNESSES
 
@@ -24,9 +26,8 @@ def run(*, points: int, seed: int, workers: int, row: str, only: int | None, say
     said = _Progress(say)
     rehearsed = pool.run_all(plan.rehearsals(seed), trial.run, workers=workers, done=said)
     touched = plan.counted(rehearsed)
-    rows = _possible(PROCESS)
-    chosen = tuple(one for one in rows if row in one.name)
-    drawn = plan.process_points(seed, points, touched, rows=chosen)
+    rows = _possible((*PROCESS, *SHOP, *OPCUA, *MODBUS))
+    drawn = _drawn(seed, points, touched, [one for one in rows if row in one.name])
     if only is not None:
         os.environ["KVOT_FAULTS_KEEP"] = "1"
         drawn = [point for point in drawn if point.index == only]
@@ -37,6 +38,21 @@ def run(*, points: int, seed: int, workers: int, row: str, only: int | None, say
     said.of("control run", len(controls))
     found = pool.run_all(controls, trial.run, workers=workers, done=said)
     return report([*rehearsed, *outcomes], found, rows)
+
+
+def _drawn(seed: int, points: int, touched: plan.Touched, rows: list[Row]) -> list[Point]:
+    """Draw all points: each part of the list has its share, and the first one what is left over."""
+    drawn: list[Point] = []
+    for where, part in WIRES.items():
+        chosen = tuple(row for row in rows if row.name in {one.name for one in part})
+        share = points if len(chosen) == len(rows) else int(points * SHARES[where])
+        if any(not row.why for row in chosen):
+            drawn += plan.wire_points(seed, share, where, rows=chosen)
+    chosen = tuple(row for row in rows if row.name in {one.name for one in PROCESS})
+    if any(not row.why for row in chosen):
+        drawn += plan.process_points(seed, points - len(drawn), touched, rows=chosen)
+    random.Random(f"order {seed}").shuffle(drawn)
+    return [replace(point, index=number) for number, point in enumerate(drawn)]
 
 
 def report(outcomes: list[Outcome], controls: list[Outcome], rows: Iterable[Row]) -> dict[str, Any]:
@@ -89,8 +105,6 @@ def told(report: dict[str, Any]) -> Iterator[str]:
 
 def _possible(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     """Give the rows, those this computer has no means for with the reason."""
-    from dataclasses import replace
-
     missing = (
         {}
         if library_in_use()

@@ -17,7 +17,7 @@ from typing import Any, Never
 
 import structlog
 
-from drivers.base import Command, CommandKind, Finding, Identity, Look, Receipt, Session
+from drivers.base import Command, CommandKind, Driver, Finding, Identity, Look, Receipt, Session
 from gateway.domain.machines import Level
 from gateway.errors import LedgerError, ShopError, StateLockedError, UplinkError
 from gateway.ledger import engine, exceptions, machines, migrations, opening
@@ -26,13 +26,16 @@ from gateway.ledger.sql import change, rows
 from gateway.log import configure_logging
 from gateway.shops.base import Batch
 from gateway.stages.board import Board
+from gateway.stages.intake import bind
 from gateway.stages.publish import publish
 from gateway.uplink.base import BrokerAccess, Will
 from gateway.uplink.topics import Topics
-from tests.faults import weakened
+from tests.faults import weakened, wirelife
+from tests.faults.disk import library_in_use
 from tests.faults.scenes import Act, Between, Point
 from tests.faults.strikes import Strikes
 from tests.faults.wire import Wire
+from tests.faults.world import ROUND_S
 from tests.stages.factory import PRESS, Factory, TestClock
 from tests.stages import lives
 from tests.stages.lives import LOG, Life, Place, RestedError
@@ -150,7 +153,7 @@ class Body:
     began: float = field(default_factory=time.monotonic)
     touched: dict[str, int] = field(default_factory=dict)
     _wire: Wire = field(init=False)
-    _clock: LifeClock = field(init=False)
+    _clock: Any = field(init=False)
     _strikes: Strikes = field(init=False)
     _task: "asyncio.Task[End]" = field(init=False)
     _recovered_s: float | None = None
@@ -161,9 +164,8 @@ class Body:
             acts=self.point.at_life(self.number), directory=self.directory, seed=self.point.seed, act=self._act
         )
         self._wire = Wire(self.directory / "world.sock", self._strikes.touch)
-        business, machine_s = self._wire.call("time")
-        self._clock = LifeClock(business=business, machine_s=machine_s, wire=self._wire)
-        self._strikes.install(with_disk=not self.point.scene.shop.startswith("plain"))
+        self._clock = self._a_clock()
+        self._strikes.install(with_disk=library_in_use() is not None)
         if self.point.scene.early_checkpoints:
             engine.PRAGMAS = (*engine.PRAGMAS, EARLY)
         weakened.weaken(self.point.weakness)
@@ -195,22 +197,31 @@ class Body:
         state = self.directory / "state"
         async with open_ledger(state, site="LUND", commit_interval_s=0.0, steps=self._steps()) as ledger:
             place = Place(state_dir=state, clock=self._clock, shop=RemoteShop(wire=self._wire))  # type: ignore[arg-type]
+            addresses = self._wire.call("addresses") if self._is_wired else {}
             if self.point.scene.between is Between.CLEARED:
                 place.profile = replace(place.profile, clears_by_itself=True)
             place.press = RemotePress(wire=self._wire, identity=UNKNOWN)  # type: ignore[assignment]
-            life = weakened.life(self.point.weakness)(place=place, ledger=ledger, factory=_factory(ledger, place))
-            try:
-                return await self._rounds(life, ledger)
-            finally:
-                await life.hang_up()
+            async with contextlib.AsyncExitStack() as stack:
+                if "machine" in addresses:
+                    driver, place.profile = wirelife.machine(self.point.scene, addresses["machine"])
+                    place.press = _Known(driver)  # type: ignore[assignment]
+                if "shop" in addresses:
+                    place.shop = await stack.enter_async_context(wirelife.shop(addresses["shop"]))  # type: ignore[assignment]
+                factory = _factory(ledger, place)
+                life = weakened.life(self.point.weakness)(place=place, ledger=ledger, factory=factory)
+                try:
+                    return await self._rounds(life, ledger)
+                finally:
+                    await life.hang_up()
 
     async def _rounds(self, life: Life, ledger: Ledger) -> End:
         board = Board()
         started_s = self._clock.monotonic()
-        await self._patiently(life.begin)
-        for number in range(ROUNDS):
+        begun = False
+        for number in range(self._most_rounds):
             self._strikes.touch("round")
-            await self._patiently(life.pull)
+            begun = begun or await self._patiently(lambda: self._begin(life, ledger))
+            pulled = begun and await self._patiently(life.pull)
             await life.plan()
             await life.tend()
             if self._recovered_s is None and await ledger.read(_is_settled):
@@ -218,9 +229,8 @@ class Body:
             await _publish(ledger, board, self._wire, self._clock)
             await life.report()
             await self._person(life, ledger)
-            customers_left = not self._wire.call("round")
-            self._clock.machine_s += 1.5
-            self._clock.business += timedelta(seconds=1.5)
+            customers_left = not self._wire.call("round", pulled)
+            await self._let_pass()
             if self.point.scene.upgrade and self.number == 1 and number == UPGRADE_AFTER:
                 return End.STOPPED
             if not customers_left and number > 1 and await ledger.read(_is_quiet):
@@ -228,10 +238,41 @@ class Body:
         self._note("restless.txt", "\n".join(await ledger.read(_what_is_left)))
         return End.RESTLESS
 
-    async def _patiently(self, deed: Callable[[], Any]) -> None:
+    async def _patiently(self, deed: Callable[[], Any]) -> bool:
         """Do what the intake stage does in a loop: a shop that fails is asked again in the next round."""
-        with contextlib.suppress(ShopError):
+        try:
             await deed()
+        except ShopError:
+            return False
+        return True
+
+    async def _begin(self, life: Life, ledger: Ledger) -> None:
+        """Do what every start does; a machine that has never answered is armed once it has."""
+        place = life.place
+        await bind(life.factory.source, place.shop, ledger=ledger, clock=place.clock)
+        await ledger.write(lambda tx: machines.enrol(tx, PRESS))
+
+    @property
+    def _is_wired(self) -> bool:
+        return self.point.scene.machine != "memory" or self.point.scene.shop != "memory"
+
+    @property
+    def _most_rounds(self) -> int:
+        return 10 * ROUNDS if self._is_wired else ROUNDS
+
+    def _a_clock(self) -> Any:
+        """Give the clock of this life: the world's own, or where sockets are real the computer's."""
+        if self._is_wired:
+            return wirelife.RealClock()
+        business, machine_s = self._wire.call("time")
+        return LifeClock(business=business, machine_s=machine_s, wire=self._wire)
+
+    async def _let_pass(self) -> None:
+        """Let the time of a round pass here, as it has passed in the world."""
+        if self._is_wired:
+            await asyncio.sleep(wirelife.ROUND_S)
+        else:
+            TestClock.advance(self._clock, ROUND_S)
 
     async def _person(self, life: Life, ledger: Ledger) -> None:
         """Let a person look at the machine and answer each open question truthfully."""
@@ -242,7 +283,7 @@ class Body:
             await life.factory.decide(question["exception_id"], truthful(question, started, made))
             if question["subject"].startswith("machine:"):
                 await life.factory.arm()
-        if (await ledger.read(lambda tx: machines.arming(tx, PRESS))).level is Level.READ:
+        if (await ledger.read(lambda tx: machines.arming(tx, PRESS))).level is Level.READ and life._visit is not None:
             await life.factory.arm()
 
     def _steps(self) -> tuple[migrations.Migration, ...] | None:
@@ -261,6 +302,8 @@ class Body:
                 self._clock.business += timedelta(seconds=act.amount)
             case "slow" | "stuck":
                 time.sleep(act.amount)
+            case "outside":
+                pass  # the trial kills this life by its own watch
             case "log":
                 _talk_to_nobody()
             case "second":
@@ -322,6 +365,19 @@ def truthful(question: Mapping[str, Any], started: frozenset[str], made: Mapping
     if made.get(job_id, 0) >= question["evidence"]["quantity"]:
         return "made"
     return "aborted" if "aborted" in actions else "not_made"
+
+
+class _Known:
+    """A driver that remembers who answered last."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver, self.identity = driver, UNKNOWN
+
+    @asynccontextmanager
+    async def session(self, on_change: Callable[[], None]) -> AsyncIterator[Session]:
+        async with self._driver.session(on_change) as session:
+            self.identity = session.identity
+            yield session
 
 
 def _factory(ledger: Ledger, place: Place) -> Factory:

@@ -78,6 +78,48 @@ def process_points(seed: int, points: int, touched: Touched, *, rows: tuple[Row,
     return [replace(point, index=number) for number, point in enumerate(drawn)]
 
 
+def wire_points(seed: int, points: int, where: str, *, rows: tuple[Row, ...]) -> list[Point]:
+    """Draw the points of the rows in which a machine or the shop is reached over a wire."""
+    chance = random.Random(f"{where} {seed}")
+    drawn = []
+    for name, number in shares(rows, points).items():
+        row = next(one for one in rows if one.name == name)
+        for n in range(number):
+            wire = row.wire[n % len(row.wire)] if row.wire else ""
+            scene = _wired(chance, where, wire) if wire else _edited(chance)
+            acts = (
+                (Act(deed="kill", point="round", nth=chance.randint(3, 16)),)
+                if row.deed == "kill" and row.points
+                else ()
+            )
+            drawn.append(Point(index=0, row=name, scene=scene, acts=acts, seed=chance.randrange(2**31)))
+    return drawn
+
+
+def _wired(chance: random.Random, where: str, wire: str) -> Scene:
+    orders = (
+        Order(round=1, quantities=(chance.randint(1, 3), chance.randint(1, 2))),
+        Order(round=chance.randint(4, 8), quantities=(chance.randint(1, 3),)),
+        Order(round=chance.randint(9, 14), quantities=(1,)),
+    )
+    ends = {"shop": "http"} if where == "http" else {"machine": where}
+    return Scene(name=f"{where}: {wire}", orders=orders, wire=wire, wire_seed=chance.randrange(2**31), **ends)
+
+
+def _edited(chance: random.Random) -> Scene:
+    """A customer changes or cancels an order some time after placing it."""
+    orders = tuple(
+        Order(
+            round=1 + n,
+            quantities=(chance.randint(1, 3),) * chance.randint(1, 2),
+            then=chance.choice(("more", "cancel")),
+            after=chance.randint(1, 6),
+        )
+        for n in range(2)
+    )
+    return Scene(name="edited", orders=orders, quick=chance.random() < 0.5)
+
+
 def control_points(seed: int, each: int, touched: Touched) -> list[Point]:
     """Draw the points of the control run: for each protection taken out, where that must be seen."""
     chance = random.Random(f"control {seed}")

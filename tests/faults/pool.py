@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Protocol
@@ -54,6 +55,14 @@ def _next(waiting: Iterator[Point], places: int) -> Iterator[Point]:
         yield point
 
 
+def _whole(point: Point, run: Run) -> Outcome:
+    """Run a point; what goes wrong with the harness itself is told like any finding."""
+    try:
+        return run(point)
+    except BaseException:  # noqa: BLE001 - it is told as it is
+        return Outcome(point=point, findings=[(UNEXPLAINED, "harness", traceback.format_exc())])
+
+
 class _Child:
     """A process that runs one point and writes its outcome into a pipe."""
 
@@ -69,7 +78,7 @@ class _Child:
                 os.setpgid(0, 0)  # so that whatever it starts can be ended with it
                 os.close(self.pipe)
                 with os.fdopen(out, "wb") as answer:
-                    pickle.dump(run(point), answer)
+                    pickle.dump(_whole(point, run), answer)
                 code = 0
             finally:
                 os._exit(code)

@@ -73,3 +73,91 @@ PROCESS: tuple[Row, ...] = (
     Row(name="loop blocked 60 s", deed="stuck", points=("round", "machine: answered"), amounts=(60.0,), weight=1),
     Row(name="second instance", deed="second", points=("round", "intent:"), weight=2),
 )
+
+_HTTP, _WALK = "tests/shops/test_http.py", "tests/shops/test_woocommerce_walk.py"
+_MAP = "tests/shops/test_woocommerce_map.py"
+SHOP: tuple[Row, ...] = (
+    Row(name="shop: 429 with seconds", wire=("429 with seconds",), weight=2),
+    Row(
+        name="shop: 429 with a date or nothing", why=f"the simulated shop gives seconds; judged byte by byte in {_HTTP}"
+    ),
+    Row(name="shop: 5xx", wire=("5xx",), weight=2),
+    Row(name="shop: HTML with 200", wire=("HTML with 200",)),
+    Row(name="shop: truncated JSON", wire=("truncated JSON",), weight=2),
+    Row(name="shop: lost answer of a write", wire=("lost answer of a write",), weight=3),
+    Row(name="shop: slow", wire=("slow",)),
+    Row(name="shop: drip-fed bytes", wire=("drip",)),
+    Row(name="shop: duplicate and missing pages", wire=("duplicate page", "missing page"), weight=2),
+    Row(name="shop: clock off by 1 h", wire=("clock 1 h ahead", "clock 1 h behind"), weight=2),
+    Row(name="shop: killed while it is asked or told", deed="kill", points=("round",), wire=("5xx", "cut"), weight=3),
+    Row(name="shop: chaos on the wire", wire=("delay", "cut", "corrupt", "duplicate", "stall"), weight=8),
+    Row(name="shop: order changed or cancelled at each state", deed="edit", weight=8),
+    Row(name="shop: gzip bomb", why=f"the shop would have to send it; judged byte by byte in {_HTTP}"),
+    Row(name="shop: renamed, null, extra, mistyped fields", why=f"judged field by field in {_MAP}"),
+    Row(name="shop: looping and overlapping pages", why=f"judged page by page in {_WALK}"),
+    Row(
+        name="shop: DNS failure, redirect, private address", why=f"nothing outside loopback is asked here; see {_HTTP}"
+    ),
+    Row(name="shop: ids reused after a restored backup", why="the simulated shop cannot be restored from a backup"),
+    Row(name="shop: webhooks", why="belongs to the shops' own harness"),
+)
+_OPCUA = "tests/drivers/test_opcua_session.py"
+OPCUA: tuple[Row, ...] = (
+    Row(name="opcua: server restart", wire=("restart",), weight=2),
+    Row(name="opcua: freeze", wire=("frozen",), weight=2),
+    Row(name="opcua: black hole", wire=("black hole",), weight=2),
+    Row(name="opcua: up but nodes missing", wire=("nodes missing",)),
+    Row(name="opcua: namespace array reordered", wire=("restart with other indexes",)),
+    Row(name="opcua: two servers whose indexes differ in one process", wire=("restart with other indexes",)),
+    Row(name="opcua: Bad or null values", wire=("bad permits",)),
+    Row(name="opcua: method that executes but answers late", wire=("late",), weight=3),
+    Row(name="opcua: method that executes but answers Bad or Uncertain", wire=("bad", "uncertain"), weight=3),
+    Row(name="opcua: method that executes but never answers", wire=("never", "close"), weight=4),
+    Row(name="opcua: killed with a session open", deed="kill", points=("round",), wire=("never", "cut"), weight=3),
+    Row(name="opcua: chaos on the wire", wire=("delay", "drip", "cut", "corrupt", "duplicate", "stall"), weight=6),
+    Row(
+        name="opcua: session cut to 30 s, too many sessions", why=f"the simulated press has no such limit; see {_OPCUA}"
+    ),
+    Row(
+        name="opcua: certificate changed", why="one press has one certificate; see tests/drivers/test_opcua_security.py"
+    ),
+    Row(
+        name="opcua: node removed among 500, datatype changed, queue overflow, clock skew",
+        why="belongs to telemetry; see tests/drivers/test_opcua_telemetry.py and test_opcua_sampling.py",
+    ),
+)
+MODBUS: tuple[Row, ...] = (
+    Row(
+        name="modbus: exceptions 1-6, 8, 10, 11",
+        wire=tuple(f"exception {n}" for n in (1, 2, 3, 4, 5, 6, 8, 10, 11)),
+        weight=5,
+    ),
+    Row(name="modbus: short PDU, lying byte count", wire=("short", "byte_count"), weight=2),
+    Row(
+        name="modbus: wrong transaction id, unit, function, count",
+        wire=("transaction", "unit", "function", "count"),
+        weight=4,
+    ),
+    Row(name="modbus: late reply of the previous request (TCP)", wire=("late reply", "previous"), weight=3),
+    Row(name="modbus: answer lost", wire=("never", "close"), weight=3),
+    Row(name="modbus: garbage", wire=("garbage",)),
+    Row(name="modbus: torn 32-bit value", wire=("torn value", "torn write"), weight=2),
+    Row(name="modbus: PLC reboot mid-job with memory kept", wire=("reboot, memory kept",), weight=2),
+    Row(name="modbus: PLC reboot mid-job with memory lost", wire=("reboot, memory lost",), weight=2),
+    Row(name="modbus: frozen", wire=("frozen", "black hole"), weight=2),
+    Row(name="modbus: one-connection PLC", wire=("one connection",), weight=2),
+    Row(name="modbus: killed with the mailbox in use", deed="kill", points=("round",), wire=("never", "cut"), weight=4),
+    Row(name="modbus: chaos on the wire", wire=("delay", "drip", "cut", "corrupt", "duplicate", "stall"), weight=6),
+    Row(name="modbus: wrong word order", why="found when the session opens; see tests/drivers/test_modbus_session.py"),
+    Row(name="modbus: second master", why="the simulated oven has one; see tests/drivers/test_modbus_session.py"),
+    Row(
+        name="modbus: late reply on RTU, adapter unplugged",
+        why="needs a serial line; see tests/drivers/test_modbus_wire.py",
+    ),
+    Row(
+        name="modbus: one dead unit behind a gateway",
+        why="the simulated oven is one unit; see tests/drivers/test_modbus_wire.py",
+    ),
+)
+WIRES: dict[str, tuple[Row, ...]] = {"http": SHOP, "opcua": OPCUA, "modbus": MODBUS}
+SHARES = {"process": 0.7, "http": 0.1, "opcua": 0.08, "modbus": 0.12}  # of all points

@@ -18,6 +18,7 @@ from tests.faults.checker import UNEXPLAINED
 from tests.faults.life import End, be
 from tests.faults.scenes import Outcome, Point
 from tests.faults.wire import Wire
+from tests.faults.wireworld import WireWorld
 from tests.faults.world import World, serve
 
 LIVES_MAX = 9
@@ -55,15 +56,18 @@ class _Trial:
         self.state = self.directory / "state"
 
     def run(self) -> None:
-        world = _forked(lambda: asyncio.run(serve(self.directory, lambda: World(self.directory, self.point.scene))))
+        scene = self.point.scene
+        kind = World if scene.machine == scene.shop == "memory" else WireWorld
+        world = _forked(lambda: asyncio.run(serve(self.directory, lambda: kind(self.directory, scene))))
         try:
             wire = self._reached()
             self._live(wire)
+            happened = wire.call("struck")
             wire.call("over")
             wire.close()
         finally:
             _end(world)
-        self.outcome.struck = (self.directory / "struck").exists() or bool(self.point.damage)
+        self.outcome.struck = happened or scene.name == "edited" or (self.directory / "struck").exists()
         if (
             not any(invariant == "I8" for _, invariant, _ in self.outcome.findings)
             and (self.state / "ledger.db").exists()
@@ -176,7 +180,7 @@ def damage(state: Path, how: str, chance: random.Random) -> None:
     match how:
         case "flip":
             octets = bytearray(ledger.read_bytes())
-            page = chance.randrange(1, len(octets) // 4096) * 4096
+            page = chance.randrange(1, max(2, len(octets) // 4096)) * 4096 % len(octets)
             octets[page] ^= 1 << chance.randrange(8)  # the kind of a page of the tree
             ledger.write_bytes(octets)
         case "delete":

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pickle
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -94,9 +95,20 @@ class World:
         self.press = Press(Journal(directory / "press.journal"), scene, self.clock)
         self.shop = Shop(Journal(directory / "shop.journal"), scene)
         self._facts = Journal(directory / "broker.journal")
-        self._rounds = self._publishes = self._read_to = 0
+        self._rounds = self._publishes = 0
+        self._changed = False
         self._session: Session | None = None
         self._line = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Start what has to be started."""
+
+    async def close(self) -> None:
+        """End what was started."""
+
+    async def do_struck(self) -> bool:
+        """Say whether anything went wrong of itself."""
+        return False
 
     async def do(self, deed: str, values: tuple[Any, ...]) -> Any:
         """Do one deed and give its answer."""
@@ -144,7 +156,6 @@ class World:
                 batches.append(batch)  # noqa: PERF401 - what came before the failure counts
         except ShopError as error:
             return batches, error
-        self._read_to = len(self.shop.changes)
         return batches, None
 
     async def do_write_status(self, order: str, values: dict[str, str]) -> None:
@@ -166,12 +177,13 @@ class World:
     async def do_advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    async def do_round(self) -> bool:
+    async def do_round(self, pulled: bool) -> bool:
         """Let everybody but the gateway do what they do in a round; say whether nothing new can come.
 
-        That is so when all customers have been, and this life has read the shop since.
+        That is so when all customers have been, and the shop was read (`pulled`) since.
         """
-        known = self._read_to == len(self.shop.changes)
+        self._changed = self._changed and not pulled
+        known = not self._changed
         self._rounds += 1
         self.clock.advance(ROUND_S)
         self._customers()
@@ -189,7 +201,6 @@ class World:
     async def do_between(self, cut: bool) -> None:
         """Let time pass in which no gateway lives; after a power cut the machine was dark too."""
         await self.do_hang_up()
-        self._read_to = -1
         self.clock.advance(ROUND_S)
         self.press.arrive()
         between = self.scene.between
@@ -209,11 +220,13 @@ class World:
         for number, order in enumerate(self.scene.orders, start=1001):
             name = str(number)
             if order.round == self._rounds:
+                self._changed = True
                 lines = tuple(
                     a_line(f"{name}-{n}", quantity=quantity) for n, quantity in enumerate(order.quantities, start=1)
                 )
                 self.shop.place(an_order(name, lines=lines))
             elif order.then and self._rounds == order.round + order.after:
+                self._changed = True
                 if order.then == "cancel":
                     self.shop.cancel(name)
                 else:
@@ -238,10 +251,9 @@ async def serve(directory: Path, make: Callable[[], World]) -> None:
     """Be the world at a socket until somebody says `over`."""
     over = asyncio.Event()
     world = make()
+    await world.start()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        import pickle
-
         try:
             while True:
                 deed, values = pickle.loads(await reader.readexactly(size_of(await reader.readexactly(HEAD))))
@@ -263,3 +275,4 @@ async def serve(directory: Path, make: Callable[[], World]) -> None:
         await over.wait()
     finally:
         server.close()
+        await world.close()

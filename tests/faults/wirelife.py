@@ -1,0 +1,68 @@
+"""A life whose machine or shop is reached over TCP: the product's own drivers and shop, and the real clock."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from drivers.base import Driver, Security
+from drivers.catalog import open_driver
+from drivers.profile import MailboxMap, MailboxRecipe, Profile
+from gateway.shops.base import Shop
+from gateway.shops.catalog import open_shop
+from tests.drivers.modbus_samples import mailbox_profile
+from tests.drivers.samples import press_profile
+from tests.faults.scenes import Scene
+from tests.faults.wireworld import KEY, SECRET
+from tests.shops.loopback import access_to
+from tests.stages.factory import PRESS, RECIPE
+
+ANSWER_S = 1.0  # how long a machine may take to answer
+ROUND_S = 0.04
+LONGEST_NAP_S = 0.05
+
+
+@dataclass(kw_only=True)
+class RealClock:
+    """The computer's own clocks; a long sleep is cut short, because what waits here waits for its own doing."""
+
+    ahead: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass by itself."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, LONGEST_NAP_S))
+
+
+def machine(scene: Scene, url: str) -> tuple[Driver, Profile]:
+    """Give the driver for the scene's machine, and its type."""
+    fields: dict[str, Any] = {"timeout_s": ANSWER_S, "settle_s": 0.3, "poll_s": 0.02, "recipes": {"tray": RECIPE}}
+    if scene.machine == "opcua":
+        profile = press_profile(**fields)
+    else:
+        recipes = {"tray": MailboxRecipe(number=3, parameters=("width_mm",))}
+        profile = mailbox_profile(mailbox=MailboxMap(recipes=recipes), **fields)
+    driver = open_driver(name=PRESS, url=url, profile=profile, security=Security(), monotonic=time.monotonic)
+    return driver, profile
+
+
+@asynccontextmanager
+async def shop(url: str) -> AsyncIterator[Shop]:
+    """Open the scene's shop."""
+
+    async def nap(seconds: float) -> None:
+        await asyncio.sleep(min(seconds, LONGEST_NAP_S))
+
+    access = access_to(url, sleep=nap, timeout_s=2.0, overlap_s=120.0, lag_s=0.0, key=KEY, secret=SECRET)
+    async with open_shop(access) as opened:
+        yield opened

@@ -1,0 +1,254 @@
+"""The world behind real sockets: the simulated press, oven and shop, each behind a relay that can spoil what passes."""
+
+import random
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from simulators import journal
+from simulators.controls import Panel
+from simulators.modbus_faults import Lie
+from simulators.oven.faults import OvenFaults
+from simulators.oven.settings import OvenSimulation, Retention
+from simulators.oven.simulation import RunningOven, running_oven
+from simulators.press.faults import Faults, Reply
+from simulators.press.settings import PressSimulation
+from simulators.press.simulation import RunningPress, running_press
+from simulators.shop import RunningShop, ShopSimulation, Wanted, running_shop
+from tests.faults.chaos import SPOILS, Relay
+from tests.faults.scenes import Scene
+from tests.faults.world import Journal, World
+
+CYCLE_S = 0.05
+KEY, SECRET = "ck_canary", "cs_canary"
+EPISODES = 2  # how often it goes wrong, each for some rounds
+EPISODE_ROUNDS = (3, 14)  # the first and the last round in which an episode begins
+_METHODS = ("StoreAndStart", "Store", "Start", "Clear")
+
+
+class WireWorld(World):
+    """The world whose machine or shop answers over TCP. `scene.wire` says what goes wrong there."""
+
+    def __init__(self, directory: Path, scene: Scene) -> None:
+        super().__init__(directory, scene)
+        self._directory = directory
+        self._chance = random.Random(scene.wire_seed)
+        self._stack = AsyncExitStack()
+        self._machine: RunningPress | RunningOven | None = None
+        self._running_shop: RunningShop | None = None
+        self._shop_journal = Journal(directory / "shop.journal")
+        self._told = self._stable = 0
+        self._relays: dict[str, Relay] = {}
+        first, last = EPISODE_ROUNDS
+        self._episodes = {self._chance.randint(first, last): self._chance.randint(1, 4) for _ in range(EPISODES)}
+        self._heal_at = 0
+        self.struck = False
+
+    async def start(self) -> None:
+        """Start what is real in this scene."""
+        if self.scene.machine != "memory":
+            await self._start_machine(port=0)
+            assert self._machine is not None
+            await self._relay("machine", _port(self._url))
+        if self.scene.shop == "http":
+            ahead = {"clock 1 h ahead": 1, "clock 1 h behind": -1}.get(self.scene.wire, 0)
+            now = datetime.now(UTC)
+            settings = ShopSimulation(
+                orders=0, unpaid=0, key=KEY, secret=SECRET, wall_epoch=now, business_epoch=now + timedelta(hours=ahead)
+            )
+            self._running_shop = await self._stack.enter_async_context(
+                running_shop(settings, site_url="http://shop.example")
+            )
+            await self._relay("shop", _port(self._running_shop.url))
+            self.struck = bool(ahead)
+
+    async def close(self) -> None:
+        """End everything."""
+        await self._machine_stack.aclose() if self.scene.machine != "memory" else None
+        await self._stack.aclose()
+
+    async def do_addresses(self) -> dict[str, str]:
+        """Give the addresses of the near ends."""
+        found = {}
+        if "machine" in self._relays:
+            parts = urlsplit(self._url)
+            found["machine"] = f"{parts.scheme}://127.0.0.1:{self._relays['machine'].port}{parts.path}"
+        if "shop" in self._relays:
+            found["shop"] = f"http://127.0.0.1:{self._relays['shop'].port}"
+        return found
+
+    async def do_round(self, pulled: bool) -> bool:
+        """Let customers come, and things go wrong and well again."""
+        over = await super().do_round(pulled)
+        if self._running_shop is not None:
+            self._note_words()
+            self._stable = self._stable + 1 if over and pulled else 0
+            over = self._stable > 3  # what one pull did not show, the next one does
+        if (rounds := self._episodes.get(self._rounds)) is not None:
+            self._heal_at = self._rounds + rounds
+            await self._break()
+        elif self._rounds == self._heal_at:
+            await self._heal()
+        return over and self._rounds > max(*self._episodes, self._heal_at)
+
+    async def do_truth(self) -> tuple[frozenset[str], dict[str, int]]:
+        if self.scene.machine == "memory":
+            return await super().do_truth()
+        entries = journal.read(self._directory / "press.journal")
+        started = frozenset(entry.job for entry in entries if entry.event is journal.Event.START)
+        return started, {entry.job: entry.good for entry in entries if entry.event is journal.Event.END}
+
+    async def do_between(self, cut: bool) -> None:
+        if self.scene.machine == "memory":
+            await super().do_between(cut)
+
+    async def do_struck(self) -> bool:
+        """Say whether anything went wrong."""
+        return self.struck or any(relay.spoiled for relay in self._relays.values())
+
+    # Customers --------------------------------------------------------------------------------------
+
+    def _customers(self) -> None:
+        if self._running_shop is None:
+            super()._customers()
+            return
+        store = self._running_shop.store
+        for order in self.scene.orders:
+            if order.round == self._rounds:
+                wanted = [
+                    Wanted(sku="TRAY-12", quantity=quantity, options={"width_mm": "60.5", "engraving": "Åsa"})
+                    for quantity in order.quantities
+                ]
+                placed = store.place_order(wanted)
+                self._changed = True
+                lines = {str(line.id): line.quantity for line in placed.lines}
+                self._shop_journal.write(event="order", order=str(placed.id), lines=lines, cancelled=False)
+
+    def _note_words(self) -> None:
+        assert self._running_shop is not None
+        writes = self._running_shop.state.writes
+        for write in writes[self._told :]:
+            if write.changed:
+                self._shop_journal.write(event="told", order=str(write.id), values=dict(write.values))
+        self._told = len(writes)
+
+    # What goes wrong --------------------------------------------------------------------------------
+
+    async def _break(self) -> None:
+        wire = self.scene.wire
+        relay = self._relays["shop" if self.scene.shop == "http" else "machine"]
+        if wire in SPOILS:
+            relay.spoil = wire
+        elif wire == "black hole":
+            relay.spoil, relay.one_in = "stall", 1
+        elif self._running_shop is not None:
+            self._spoil_shop(wire)
+        elif isinstance(self._machine, RunningOven):
+            self.struck = True
+            await self._break_oven(self._machine, wire)
+        elif self._machine is not None:
+            self.struck = True
+            await self._break_press(self._machine, wire)
+
+    async def _heal(self) -> None:
+        for relay in self._relays.values():
+            relay.spoil, relay.one_in = "", 4
+        if self._running_shop is not None:
+            self._running_shop.faults.clear()
+        if isinstance(self._machine, RunningOven):
+            await self._machine.power(cut=False)
+            await self._machine.break_down(OvenFaults())
+        elif self._machine is not None:
+            await self._machine.break_down(Faults())
+
+    def _spoil_shop(self, wire: str) -> None:
+        assert self._running_shop is not None
+        shop, times = self._running_shop, self._chance.randint(1, 4)
+        self.struck = True
+        kind, method = {
+            "429 with seconds": ("limited", None),
+            "5xx": ("down", None),
+            "HTML with 200": ("html", None),
+            "truncated JSON": ("truncated", None),
+            "lost answer of a write": ("lost", "PUT"),
+            "slow": ("slow", None),
+            "duplicate page": ("duplicate_page", None),
+            "missing page": ("missing_page", None),
+        }.get(wire, ("", None))
+        if kind:
+            shop.faults.put(kind, times=times, method=method, seconds=1)
+
+    async def _break_oven(self, oven: RunningOven, wire: str) -> None:
+        times, functions = self._chance.randint(1, 3), frozenset({self._chance.choice((3, 6, 16))})
+        if wire in ("reboot, memory kept", "reboot, memory lost"):
+            await oven.power(cut=True, lose=wire.endswith("lost"))
+        elif wire == "torn value":
+            await oven.break_down(OvenFaults(torn=True))
+        elif wire == "torn write":
+            await oven.break_down(OvenFaults(torn_write=True))
+        elif wire == "frozen":
+            await oven.break_down(OvenFaults(frozen=True))
+        elif wire == "late reply":
+            await oven.break_down(OvenFaults(late_s=1.2, functions=functions, times=times))
+        elif wire == "one connection":
+            self._relays["machine"].spoil = "stall"
+        elif wire.startswith("exception "):
+            fault = OvenFaults(exception=int(wire.split()[1]), functions=functions, times=times)
+            await oven.break_down(replace(fault, executes=self._chance.random() < 0.5))
+        else:
+            await oven.break_down(OvenFaults(lie=Lie(wire), functions=functions, times=times))
+
+    async def _break_press(self, press: RunningPress, wire: str) -> None:
+        times, methods = self._chance.randint(1, 2), frozenset({self._chance.choice(_METHODS)})
+        if wire in ("restart", "restart with other indexes"):
+            port = _port(self._url)
+            await self._machine_stack.aclose()
+            await self._start_machine(port=port, shift=3 if wire != "restart" else 0)
+        elif wire in ("bad", "never", "close", "uncertain"):
+            await press.break_down(Faults(reply=Reply(wire), methods=methods, times=times))
+        elif wire == "late":
+            await press.break_down(Faults(late_s=1.3, methods=methods, times=times))
+        else:
+            await press.break_down(
+                Faults(
+                    frozen=wire == "frozen",
+                    namespace_missing=wire == "nodes missing",
+                    permits_bad=wire == "bad permits",
+                )
+            )
+
+    async def _start_machine(self, *, port: int, shift: int = 0) -> None:
+        self._machine_stack = AsyncExitStack()
+        diary = self._directory / "press.journal"
+        if self.scene.machine == "opcua":
+            settings = PressSimulation(
+                journal=diary, cycle_s=CYCLE_S, panel=Panel.AUTO, person_s=0.05, port=port, namespace_shift=shift
+            )
+            press = await self._machine_stack.enter_async_context(running_press(settings))
+            self._machine, self._url = press, press.endpoint
+        else:
+            oven_settings = OvenSimulation(
+                journal=diary,
+                name="press-1",
+                cycle_s=CYCLE_S,
+                panel=Panel.AUTO,
+                person_s=0.05,
+                port=port,
+                one_connection=self.scene.wire == "one connection",
+                retention=Retention.SYNCHRONOUS,
+            )
+            oven = await self._machine_stack.enter_async_context(running_oven(oven_settings))
+            self._machine, self._url = oven, oven.url
+
+    async def _relay(self, name: str, target: int) -> None:
+        relay = Relay(target=target, chance=self._chance)
+        self._relays[name] = await self._stack.enter_async_context(relay.running())
+
+
+def _port(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
