@@ -144,7 +144,7 @@ class ModbusWire:
         transport = self._client.ctx.transport
         if isinstance(transport, asyncio.Transport):
             peer: socket.socket | None = transport.get_extra_info("socket")
-            if peer is not None:
+            if peer is not None and peer.fileno() >= 0:  # it may have hung up before the library said that it is there
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)
                 transport.abort()
         self._client.close()

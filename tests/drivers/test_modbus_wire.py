@@ -260,6 +260,27 @@ async def test_a_machine_that_is_not_there_is_a_driver_error() -> None:
             raise AssertionError("opened")
 
 
+async def test_a_machine_that_hangs_up_before_the_library_knows_that_it_is_there_is_a_driver_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So does a controller whose one connection is taken."""
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def late(*values: Any, **more: Any) -> Any:
+        transport, protocol = await connect(*values, **more)
+        await eventually(lambda: transport.get_extra_info("socket").fileno() < 0)
+        return transport, protocol
+
+    monkeypatch.setattr(loop, "create_connection", late)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(DriverError, match="the machine closed the connection"):
+            async with oven_driver(f"modbus://127.0.0.1:{port}/1").session(ignore):
+                raise AssertionError("opened")
+
+
 @pytest.mark.parametrize(
     ("url", "changes", "says"),
     [

@@ -57,6 +57,13 @@ def check(directory: Path, ledger: Path) -> list[Finding]:
 
 def judge(records: Records) -> list[Finding]:
     """Give every breach of the invariants that these records show."""
+    try:
+        return _judged(records)
+    except sqlite3.DatabaseError as error:
+        return [(UNEXPLAINED, "I9", f"the ledger cannot be read: {error}")]
+
+
+def _judged(records: Records) -> list[Finding]:
     with closing(sqlite3.connect(f"file:{records.ledger}?mode=ro", uri=True)) as ledger:
         ledger.row_factory = sqlite3.Row
         damage = [line[0] for line in ledger.execute("PRAGMA integrity_check") if line[0] != "ok"]

@@ -33,7 +33,7 @@ def run(*, points: int, seed: int, workers: int, row: str, only: int | None, say
         drawn = [point for point in drawn if point.index == only]
     said.of("points", len(drawn))
     outcomes = pool.run_all(drawn, trial.run, workers=workers, done=said)
-    each = max(3, points // 100)
+    each = max(4, points // 50)  # of each protection
     controls = plan.control_points(seed, each, touched) if only is None else []
     said.of("control run", len(controls))
     found = pool.run_all(controls, trial.run, workers=workers, done=said)

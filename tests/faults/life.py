@@ -281,10 +281,20 @@ class Body:
             if question["state"] == "resolved":
                 continue
             await life.factory.decide(question["exception_id"], truthful(question, started, made))
-            if question["subject"].startswith("machine:"):
+            if question["subject"].startswith("machine:") and life._visit is not None:
+                await self._take_as_it_is(life, ledger)
                 await life.factory.arm()
         if (await ledger.read(lambda tx: machines.arming(tx, PRESS))).level is Level.READ and life._visit is not None:
             await life.factory.arm()
+
+    async def _take_as_it_is(self, life: Life, ledger: Ledger) -> None:
+        """Let a person who has looked say that the machine's mark is right as it stands (`kvot machines baseline`)."""
+        assert life._visit is not None
+        mark = (await life._visit._session.look()).mark
+        if mark is not None:
+            await ledger.write(
+                lambda tx: machines.baseline(tx, PRESS, mark=mark, who="person:tester", now=self._clock.now())
+            )
 
     def _steps(self) -> tuple[migrations.Migration, ...] | None:
         if not self.point.scene.upgrade or self.number == 1:

@@ -124,23 +124,22 @@ def control_points(seed: int, each: int, touched: Touched) -> list[Point]:
     """Draw the points of the control run: for each protection taken out, where that must be seen."""
     chance = random.Random(f"control {seed}")
     drawn = []
+    sent = Row(name="control", points=("machine: sent", "machine: answered"))
     where = {
-        weakened.NO_INTENT: Row(name="control", points=("machine: sent", "machine: answered")),
-        weakened.NO_SYNC: Row(
-            name="control", deed="cut", points=("machine: sent", "machine: answered", "result: after commit")
-        ),
-        weakened.RESEND: Row(name="control", deed="none"),
-        weakened.CLEAR_FIRST: Row(name="control", points=("machine: answered",)),
+        weakened.NO_INTENT: (sent, 1),
+        weakened.NO_SYNC: (replace(sent, deed="cut", points=(*sent.points, "result: after commit")), 0),
+        weakened.RESEND: (replace(sent, deed="none"), 0),
+        weakened.CLEAR_FIRST: (sent, 2),  # the first command loads, the second clears
     }
-    for weakness, row in where.items():
+    for weakness, (row, nth) in where.items():
         for number in range(each):
             point = _point(chance, row, touched, again=False)
-            scene = replace(point.scene, quick=number % 2 == 0, between=Between.WORKS)
+            acts = tuple(replace(act, nth=nth or act.nth) for act in point.acts)
+            scene = replace(point.scene, quick=number % 2 == 0, between=Between.WORKS, faults=())
             if weakness == weakened.RESEND:
-                scene = replace(
-                    scene, faults=((1, (Fault.LOSE_ANSWER, Fault.LATE)[number % 2]),), between=Between.NOTHING
-                )
-            drawn.append(replace(point, index=len(drawn), scene=scene, weakness=weakness))
+                lost = (Fault.LOSE_ANSWER, Fault.LATE)[number % 2]
+                scene = replace(scene, faults=((1, lost),), between=Between.NOTHING)
+            drawn.append(replace(point, index=len(drawn), scene=scene, acts=acts, weakness=weakness))
     return drawn
 
 
