@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 CHUNK = 65_536
 HEAD = 8  # bytes of a message in which a changed bit can be seen by whoever reads it; what follows has no checksum
 DELAY_S = 0.15
+LOOK_S = 0.02
 DRIPS_MAX = 400  # bytes that drip; the rest of a long message flows
 SPOILS = ("delay", "drip", "cut", "corrupt", "duplicate", "stall")
 
@@ -93,7 +94,9 @@ class Relay:
                 writer.write(bytes(spoilt))
             case "duplicate":
                 writer.write(chunk + chunk)
-            case "stall":
-                await asyncio.Event().wait()
+            case "stall":  # nothing comes any more, and nothing ends; whoever waits long enough is rid of it
+                while self.spoil:
+                    await asyncio.sleep(LOOK_S)
+                raise OSError("over")
             case _:
                 raise AssertionError(self.spoil)

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def _attempts(ledger: sqlite3.Connection) -> Iterator[Finding]:
     rows = ledger.execute(
         "SELECT job_id, settlement FROM commands WHERE kind IN ('load', 'load_start') ORDER BY job_id, command_id"
     ).fetchall()
-    for earlier, later in zip(rows, rows[1:], strict=False):
+    for earlier, later in pairwise(rows):
         if earlier["job_id"] == later["job_id"] and earlier["settlement"] not in ("absent", "refused", "person"):
             yield UNEXPLAINED, "I4", f"job {later['job_id']} was sent again after {earlier['settlement']}"
 
@@ -157,8 +158,8 @@ def _orders(records: Records, ledger: sqlite3.Connection) -> Iterator[Finding]:
 
 def _is_at_its_end(row: sqlite3.Row, quantity: int, *, cancelled: bool) -> bool:
     if row["state"] == "made":
-        return cancelled or (row["good"] or 0) >= quantity
-    return row["state"] == "quarantined" or (cancelled and row["state"] == "cancelled")
+        return cancelled or int(row["good"] or 0) >= quantity
+    return bool(row["state"] == "quarantined" or (cancelled and row["state"] == "cancelled"))
 
 
 def _production(records: Records, ledger: sqlite3.Connection) -> Iterator[Finding]:
@@ -200,7 +201,7 @@ def _words_to_the_shop(records: Records) -> Iterator[Finding]:
 
 
 def _was_changed(records: Records, order: str) -> bool:
-    return sum(entry["event"] == "order" and entry["order"] == order for entry in records.shop) > 1
+    return len([entry for entry in records.shop if entry["event"] == "order" and entry["order"] == order]) > 1
 
 
 def _facts(records: Records, ledger: sqlite3.Connection) -> Iterator[Finding]:

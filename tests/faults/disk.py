@@ -26,7 +26,7 @@ _DELETE = ctypes.CFUNCTYPE(ctypes.c_int, _P, _P, ctypes.c_int)
 
 
 class _Vfs(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012 - ctypes wants a list
+    _fields_ = [
         ("iVersion", ctypes.c_int),
         ("szOsFile", ctypes.c_int),
         ("mxPathname", ctypes.c_int),
@@ -40,7 +40,7 @@ class _Vfs(ctypes.Structure):
 
 
 class _Methods(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("iVersion", ctypes.c_int),
         ("xClose", _P),
         ("xRead", _P),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from tests.faults import plan, pool, trial
+from tests.faults import plan, pool, trial, wireworld
 from tests.faults.checker import DOUBLED, LOST, UNEXPLAINED
 from tests.faults.disk import library_in_use
 from tests.faults.rows import MODBUS, OPCUA, PROCESS, SHARES, SHOP, WIRES, Row
@@ -31,6 +31,8 @@ def run(*, points: int, seed: int, workers: int, row: str, only: int | None, say
     if only is not None:
         os.environ["KVOT_FAULTS_KEEP"] = "1"
         drawn = [point for point in drawn if point.index == only]
+    if any(point.scene.machine == "opcua" for point in drawn):
+        wireworld.warm()
     said.of("points", len(drawn))
     outcomes = pool.run_all(drawn, trial.run, workers=workers, done=said)
     each = max(4, points // 50)  # of each protection
@@ -105,11 +107,11 @@ def told(report: dict[str, Any]) -> Iterator[str]:
 
 def _possible(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     """Give the rows, those this computer has no means for with the reason."""
-    missing = (
-        {}
-        if library_in_use()
-        else {"recorded disk": "this Python has its SQLite linked in: its file calls cannot be seen"}
-    )
+    missing = {}
+    if library_in_use() is None:
+        missing["recorded disk"] = "this Python has its SQLite linked in: its file calls cannot be seen"
+    if not trial.can_mount():
+        missing["mount"] = "this process may not mount a small file system"
     return tuple(
         replace(row, why=next((missing[need] for need in row.needs if need in missing), row.why)) for row in rows
     )

@@ -2,46 +2,42 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Never, cast
 
 import structlog
 
-from drivers.base import Command, CommandKind, Driver, Finding, Identity, Look, Receipt, Session
 from gateway.domain.machines import Level
-from gateway.errors import LedgerError, ShopError, StateLockedError, UplinkError
+from gateway.errors import LedgerError, ShopError, StateLockedError
 from gateway.ledger import engine, exceptions, machines, migrations, opening
 from gateway.ledger.database import Ledger, Tx, open_ledger
 from gateway.ledger.sql import change, rows
 from gateway.log import configure_logging
-from gateway.shops.base import Batch
 from gateway.stages.board import Board
 from gateway.stages.intake import bind
-from gateway.stages.publish import publish
-from gateway.uplink.base import BrokerAccess, Will
-from gateway.uplink.topics import Topics
 from tests.faults import weakened, wirelife
 from tests.faults.disk import library_in_use
+from tests.faults.remotes import UNKNOWN, Known, LifeClock, RemotePress, RemoteShop, Resting, publish_waiting
 from tests.faults.scenes import Act, Between, Point
 from tests.faults.strikes import Strikes
 from tests.faults.wire import Wire
 from tests.faults.world import ROUND_S
-from tests.stages.factory import PRESS, Factory, TestClock
 from tests.stages import lives
-from tests.stages.lives import LOG, Life, Place, RestedError
+from tests.stages.factory import PRESS, Factory, TestClock
+from tests.stages.lives import Life, Place
 
 ROUNDS = 90
-UNKNOWN = Identity(text="fake machine, serial 1", kinds=frozenset(CommandKind))
+LEAK_KB = 8192
 UPGRADE_AFTER = 4  # rounds of the first life, where the second brings a new schema
 EARLY = ("wal_autocheckpoint", "30", 30)  # pages; the same code as at 1000, only sooner
 
@@ -54,93 +50,6 @@ class End(IntEnum):
     BROKEN = 4  # something nobody expects
     REFUSED = 5  # the ledger or the state directory cannot be used, in words
     STOPPED = 6  # it was asked to go, and went
-
-
-@dataclass(kw_only=True)
-class LifeClock(TestClock):
-    """The life's two clocks. The world's time passes with ours, but not when our wall clock is set."""
-
-    wire: Wire
-
-    def advance(self, seconds: float) -> None:
-        TestClock.advance(self, seconds)
-        self.wire.call("advance", seconds)
-
-
-@dataclass(kw_only=True)
-class RemotePress:
-    """The machine of the world as a driver gives it."""
-
-    wire: Wire
-    identity: Identity
-
-    @asynccontextmanager
-    async def session(self, _on_change: Callable[[], None]) -> AsyncIterator[Session]:
-        self.identity = self.wire.call("call", peer="connect")
-        try:
-            yield _RemoteSession(self.wire, self.identity)
-        finally:
-            self.wire.call("hang_up")
-
-
-@dataclass(frozen=True, slots=True)
-class _RemoteSession:
-    _wire: Wire
-    identity: Identity
-
-    async def look(self) -> Look:
-        look: Look = self._wire.call("look", peer="look")
-        return look
-
-    async def ask(self, job_id: str) -> Finding:
-        finding: Finding = self._wire.call("ask", job_id, peer="ask")
-        return finding
-
-    async def send(self, command: Command) -> Receipt:
-        receipt: Receipt = self._wire.call("send", command, peer="machine")
-        return receipt
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RemoteShop:
-    """The shop of the world behind the port."""
-
-    wire: Wire
-
-    async def site(self) -> str:
-        return str(self.wire.call("site", peer="shop"))
-
-    async def first_cursor(self) -> str:
-        return str(self.wire.call("first_cursor", peer="shop"))
-
-    async def pull(self, cursor: str) -> AsyncIterator[Batch]:
-        batches, error = self.wire.call("pull", cursor, peer="shop")
-        for batch in batches:
-            yield batch
-        if error is not None:
-            raise error
-
-    async def write_status(self, shop_order_id: str, values: Mapping[str, str]) -> None:
-        self.wire.call("write_status", shop_order_id, dict(values), peer="shop")
-
-
-@dataclass(frozen=True, slots=True)
-class _RemoteUplink:
-    _wire: Wire
-
-    async def send(self, topic: str, payload: bytes, **_more: Any) -> "asyncio.Future[None]":
-        await self.publish(topic, payload)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
-
-    async def publish(self, topic: str, payload: bytes, **_more: Any) -> None:
-        await asyncio.sleep(0)
-        self._wire.call("publish", topic, payload, peer="broker")
-
-    async def ended(self) -> Never:
-        await asyncio.Event().wait()
-        raise UplinkError("it has ended")
 
 
 @dataclass(kw_only=True)
@@ -157,6 +66,7 @@ class Body:
     _strikes: Strikes = field(init=False)
     _task: "asyncio.Task[End]" = field(init=False)
     _recovered_s: float | None = None
+    _reconnects: int = 0
 
     async def live(self) -> End:
         """Live to the end; say how it came."""
@@ -204,9 +114,9 @@ class Body:
             async with contextlib.AsyncExitStack() as stack:
                 if "machine" in addresses:
                     driver, place.profile = wirelife.machine(self.point.scene, addresses["machine"])
-                    place.press = _Known(driver)  # type: ignore[assignment]
+                    place.press = cast("Any", Known(driver))
                 if "shop" in addresses:
-                    place.shop = await stack.enter_async_context(wirelife.shop(addresses["shop"]))  # type: ignore[assignment]
+                    place.shop = await stack.enter_async_context(wirelife.shop(addresses["shop"]))
                 factory = _factory(ledger, place)
                 life = weakened.life(self.point.weakness)(place=place, ledger=ledger, factory=factory)
                 try:
@@ -226,7 +136,9 @@ class Body:
             await life.tend()
             if self._recovered_s is None and await ledger.read(_is_settled):
                 self._recovered_s = self._clock.monotonic() - started_s + time.monotonic() - self.began
-            await _publish(ledger, board, self._wire, self._clock)
+            if self._reconnects and life._visit is not None:
+                await self._reconnect(life)
+            await publish_waiting(ledger, board, self._wire, self._clock)
             await life.report()
             await self._person(life, ledger)
             customers_left = not self._wire.call("round", pulled)
@@ -287,6 +199,19 @@ class Body:
         if (await ledger.read(lambda tx: machines.arming(tx, PRESS))).level is Level.READ and life._visit is not None:
             await life.factory.arm()
 
+    async def _reconnect(self, life: Life) -> None:
+        """Open and end the session again and again: what this process holds must not grow."""
+        times, self._reconnects = self._reconnects, 0
+        before = _held()
+        for n in range(times):
+            await life.hang_up()
+            await life.tend()
+            if n == times // 5:  # by then everything that is made once has been made
+                before = _held()
+        after = _held()
+        if after[0] > before[0] + 2 or after[1] > before[1] + 2 or after[2] > before[2] + LEAK_KB:
+            self._note("leak.txt", f"files, tasks, KB: {before} and after {times} sessions {after}")
+
     async def _take_as_it_is(self, life: Life, ledger: Ledger) -> None:
         """Let a person who has looked say that the machine's mark is right as it stands (`kvot machines baseline`)."""
         assert life._visit is not None
@@ -312,8 +237,10 @@ class Body:
                 self._clock.business += timedelta(seconds=act.amount)
             case "slow" | "stuck":
                 time.sleep(act.amount)
-            case "outside":
-                pass  # the trial kills this life by its own watch
+            case "reconnect":
+                self._reconnects = int(act.amount)
+            case "outside" | "small":
+                pass  # the trial sees to it, from outside
             case "log":
                 _talk_to_nobody()
             case "second":
@@ -351,6 +278,17 @@ def be(point: Point, number: int, directory: Path) -> Never:
         os._exit(code)
 
 
+def _held() -> tuple[int, int, int]:
+    """Count what this process holds: open files, tasks, kilobytes."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return (
+        len(list(Path("/proc/self/fd").iterdir())),
+        len(asyncio.all_tasks()),
+        pages * os.sysconf("SC_PAGE_SIZE") // 1024,
+    )
+
+
 def _talk_to_nobody() -> None:
     """Let the log go into a pipe that is full and that nobody reads."""
     _, full = os.pipe()
@@ -377,63 +315,14 @@ def truthful(question: Mapping[str, Any], started: frozenset[str], made: Mapping
     return "aborted" if "aborted" in actions else "not_made"
 
 
-class _Known:
-    """A driver that remembers who answered last."""
-
-    def __init__(self, driver: Driver) -> None:
-        self._driver, self.identity = driver, UNKNOWN
-
-    @asynccontextmanager
-    async def session(self, on_change: Callable[[], None]) -> AsyncIterator[Session]:
-        async with self._driver.session(on_change) as session:
-            self.identity = session.identity
-            yield session
-
-
 def _factory(ledger: Ledger, place: Place) -> Factory:
     return Factory(
-        ledger=_Resting(ledger),  # type: ignore[arg-type]
+        ledger=Resting(ledger),  # type: ignore[arg-type]
         shop=place.shop,
         press=place.press,
         clock=place.clock,
         profile=place.profile,
     )
-
-
-class _Resting:
-    """The real ledger; who would wait for its bells has come to rest."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ledger, name)
-
-    async def changed(self, _name: str, **_: float) -> bool:
-        raise RestedError
-
-
-async def _publish(ledger: Ledger, board: Board, wire: Wire, clock: TestClock) -> None:
-    """Send the facts that wait, by the real stage, until it has nothing more to send."""
-
-    @asynccontextmanager
-    async def connect(_access: BrokerAccess, *, will: Will, monotonic: Any) -> AsyncIterator[Any]:
-        yield _RemoteUplink(wire)
-
-    access = BrokerAccess(url="mqtt://127.0.0.1:1", client_id="kvot-faults")
-    topics = Topics(base="kvot/LUND", gateway_id="kvot-1")
-    try:
-        await publish(
-            _Resting(ledger),  # type: ignore[arg-type]
-            board,
-            access=access,
-            topics=topics,
-            clock=clock,
-            log=LOG,
-            connect=connect,
-        )
-    except* RestedError:
-        pass
 
 
 def _upgrade(tx: Tx) -> None:

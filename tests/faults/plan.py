@@ -87,13 +87,19 @@ def wire_points(seed: int, points: int, where: str, *, rows: tuple[Row, ...]) ->
         for n in range(number):
             wire = row.wire[n % len(row.wire)] if row.wire else ""
             scene = _wired(chance, where, wire) if wire else _edited(chance)
-            acts = (
-                (Act(deed="kill", point="round", nth=chance.randint(3, 16)),)
-                if row.deed == "kill" and row.points
-                else ()
-            )
+            acts = _wire_acts(chance, row, points)
             drawn.append(Point(index=0, row=name, scene=scene, acts=acts, seed=chance.randrange(2**31)))
     return drawn
+
+
+def _wire_acts(chance: random.Random, row: Row, points: int) -> tuple[Act, ...]:
+    match row.deed:
+        case "reconnect":
+            return (Act(deed="reconnect", point="round", nth=3, amount=min(10_000, 100 * points)),)
+        case "kill" if row.points:
+            return (Act(deed="kill", point="round", nth=chance.randint(3, 16)),)
+        case _:
+            return ()
 
 
 def _wired(chance: random.Random, where: str, wire: str) -> Scene:
@@ -102,8 +108,8 @@ def _wired(chance: random.Random, where: str, wire: str) -> Scene:
         Order(round=chance.randint(4, 8), quantities=(chance.randint(1, 3),)),
         Order(round=chance.randint(9, 14), quantities=(1,)),
     )
-    ends = {"shop": "http"} if where == "http" else {"machine": where}
-    return Scene(name=f"{where}: {wire}", orders=orders, wire=wire, wire_seed=chance.randrange(2**31), **ends)
+    scene = Scene(name=f"{where}: {wire}", orders=orders, wire=wire, wire_seed=chance.randrange(2**31))
+    return replace(scene, shop="http") if where == "http" else replace(scene, machine=where)
 
 
 def _edited(chance: random.Random) -> Scene:
@@ -123,7 +129,7 @@ def _edited(chance: random.Random) -> Scene:
 def control_points(seed: int, each: int, touched: Touched) -> list[Point]:
     """Draw the points of the control run: for each protection taken out, where that must be seen."""
     chance = random.Random(f"control {seed}")
-    drawn = []
+    drawn: list[Point] = []
     sent = Row(name="control", points=("machine: sent", "machine: answered"))
     where = {
         weakened.NO_INTENT: (sent, 1),

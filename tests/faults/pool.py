@@ -15,7 +15,7 @@ from typing import Protocol
 from tests.faults.checker import UNEXPLAINED
 from tests.faults.scenes import Outcome, Point
 
-POINT_S = 400.0  # real seconds after which a point is stuck
+POINT_S = 900.0  # real seconds after which a point is stuck
 Run = Callable[[Point], Outcome]
 
 

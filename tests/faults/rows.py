@@ -50,6 +50,10 @@ PROCESS: tuple[Row, ...] = (
         name="power cut: a real file system shut down under the daemon",
         why="needs a block device and a file system of its own with a shutdown call",
     ),
+    Row(
+        name="kill -9: at system calls, by strace",
+        why="the recorded disk strikes at each write, sync, truncate and delete that SQLite makes, without it",
+    ),
     Row(name="flipped bit", deed="flip", weight=2),
     Row(name="deleted database", deed="delete", weight=1),
     Row(name="truncated database", deed="truncate", weight=1),
@@ -60,6 +64,13 @@ PROCESS: tuple[Row, ...] = (
         amounts=(1, 3),
         weight=4,
         needs=_DISK,
+    ),
+    Row(
+        name="ENOSPC on a small file system, then space freed",
+        deed="small",
+        points=("round",),
+        weight=1,
+        needs=frozenset({"mount"}),
     ),
     Row(name="EIO on fsync", deed="io", points=_ANYWHERE, amounts=(1,), weight=4, needs=_DISK),
     Row(name="read-only remount", deed="readonly", points=_ANYWHERE, amounts=(1000,), weight=3, needs=_DISK),
@@ -148,6 +159,7 @@ MODBUS: tuple[Row, ...] = (
     Row(name="modbus: one-connection PLC", wire=("one connection",), weight=2),
     Row(name="modbus: killed with the mailbox in use", deed="kill", points=("round",), wire=("never", "cut"), weight=4),
     Row(name="modbus: chaos on the wire", wire=("delay", "drip", "cut", "corrupt", "duplicate", "stall"), weight=6),
+    Row(name="10,000 reconnects without leak", deed="reconnect", points=("round",), wire=("nothing",)),
     Row(name="modbus: wrong word order", why="found when the session opens; see tests/drivers/test_modbus_session.py"),
     Row(name="modbus: second master", why="the simulated oven has one; see tests/drivers/test_modbus_session.py"),
     Row(

@@ -65,7 +65,7 @@ class Strikes:
         """Watch this process: every statement, commit, close, and where possible every call to the disk."""
         event.listen(Engine, "before_cursor_execute", self._on_statement)
         self._watch_commit()
-        database.close_state = self._within("checkpoint", database.close_state)
+        vars(database)["close_state"] = self._within("checkpoint", opening.close_state)
         opening._back_up = self._within("backup", opening._back_up)
         if with_disk:
             self._disk = disk.Disk(on_call=self._on_disk)

@@ -27,6 +27,7 @@ for n in range(20):
 assert {"write", "sync"} <= set(calls) or synchronous == "OFF", calls
 for seed in range(30):
     disk.power_cut(place / str(seed), random.Random(seed))
+ledger.close()
 """
 
 

@@ -6,9 +6,11 @@ from tests.faults import plan
 from tests.faults.rows import MODBUS, OPCUA, PROCESS, SHOP, WIRES
 from tests.faults.scenes import Scene
 
-_COMES_TO = ("round", "create: statement", "boot: disk write", "disk sync", "checkpoint: disk sync", "migration: begin")
-_COMES_TO += ("backup: begin", "machine: sent", "machine: answered", "result: after commit", "look: sent")
-_COMES_TO += tuple(f"{what}: statement" for what in ("intake", "plan", "intent", "receipt", "clear", "outbox"))
+_COMES_TO = (
+    *("round", "create: statement", "boot: disk write", "disk sync", "checkpoint: disk sync", "migration: begin"),
+    *("backup: begin", "machine: sent", "machine: answered", "result: after commit", "look: sent"),
+    *(f"{what}: statement" for what in ("intake", "plan", "intent", "receipt", "clear", "outbox")),
+)
 
 
 def _touched(seed: int) -> dict[Scene, dict[str, int]]:

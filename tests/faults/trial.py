@@ -7,6 +7,7 @@ import random
 import select
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,7 +25,9 @@ from tests.faults.world import World, serve
 LIVES_MAX = 9
 LIFE_S = 90.0  # real seconds after which a life is stuck
 WATCHDOG_S = 4.0  # real seconds after which the supervisor kills a life that is to be stuck
+RECONNECTS_S = 600.0
 RECOVERY_S = 30.0  # I8
+SMALL, LARGE = "900k", "64m"  # of the file system of a ledger, before and after space was freed
 _SHM = Path("/dev/shm")
 
 
@@ -56,8 +59,19 @@ class _Trial:
         self.state = self.directory / "state"
 
     def run(self) -> None:
+        small = any(act.deed == "small" for act in self.point.acts)
+        if small:
+            self.state.mkdir(mode=0o700)
+            _mount(self.state, SMALL)
+        try:
+            self._run()
+        finally:
+            if small:
+                subprocess.run(["umount", str(self.state)], check=True)
+
+    def _run(self) -> None:
         scene = self.point.scene
-        kind = World if scene.machine == scene.shop == "memory" else WireWorld
+        kind: type[World] = World if scene.machine == scene.shop == "memory" else WireWorld
         world = _forked(lambda: asyncio.run(serve(self.directory, lambda: kind(self.directory, scene))))
         try:
             wire = self._reached()
@@ -124,6 +138,8 @@ class _Trial:
         A life that is stuck is killed as systemd does when the watchdog is not fed; only sooner.
         """
         for act in self.point.at_life(number):
+            if act.deed == "reconnect":
+                return RECONNECTS_S, False
             if act.deed == "outside":
                 return act.amount, True
             if act.deed in ("stuck", "log"):
@@ -139,6 +155,9 @@ class _Trial:
                 if (cut / name).exists():
                     shutil.copy(cut / name, self.state / name)
             cut.rename(self.directory / f"{number}-cut")
+        if code == End.REFUSED and any(act.deed == "small" for act in self.point.at_life(number)):
+            (self.directory / "struck").touch()
+            _mount(self.state, LARGE, "remount,")
         if number == 1 and self.point.damage:
             damage(self.state, self.point.damage, random.Random(self.point.seed))
         elif number == 2 and self.point.damage and code == End.REFUSED:
@@ -148,7 +167,7 @@ class _Trial:
         """Say whether the ledger may refuse: after damage of its file, or in the life whose disk failed."""
         if self.point.damage:
             return number <= 2
-        return any(act.deed in ("full", "io", "readonly") for act in self.point.at_life(number))
+        return any(act.deed in ("full", "io", "readonly", "small") for act in self.point.at_life(number))
 
     def _note(self, number: int) -> None:
         recovered = self.directory / f"{number}-recovered.txt"
@@ -161,8 +180,9 @@ class _Trial:
             self.outcome.touched = {f"{number}/{name}": n for name, n in json.loads(touched.read_text()).items()} | (
                 self.outcome.touched
             )
-        if (self.directory / f"{number}-second.txt").exists():
-            self._found(UNEXPLAINED, "lock", (self.directory / f"{number}-second.txt").read_text())
+        for name, invariant in (("second", "lock"), ("leak", "I7")):
+            if (told := self.directory / f"{number}-{name}.txt").exists():
+                self._found(UNEXPLAINED, invariant, told.read_text())
 
     def _why(self, number: int) -> str:
         found = [path.read_text()[-1500:] for path in sorted(self.directory.glob(f"{number}-*.txt"))]
@@ -170,6 +190,22 @@ class _Trial:
 
     def _found(self, kind: str, invariant: str, text: str) -> None:
         self.outcome.findings.append((kind, invariant, text))
+
+
+def can_mount() -> bool:
+    """Say whether this process may make a small file system of its own."""
+    with tempfile.TemporaryDirectory(prefix="kvot-faults-") as place:
+        try:
+            _mount(Path(place), SMALL)
+        except (OSError, subprocess.CalledProcessError):
+            return False
+        subprocess.run(["umount", place], check=True)
+    return True
+
+
+def _mount(place: Path, size: str, how: str = "") -> None:
+    command = ["mount", "-t", "tmpfs", "-o", f"{how}size={size},mode=700", "kvot-faults", str(place)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def damage(state: Path, how: str, chance: random.Random) -> None:

@@ -42,7 +42,7 @@ class _Resending(Life):
 
     async def _call(self) -> Visit:
         visit = await super()._call()
-        visit._session = _Again(visit._session, self)  # type: ignore[assignment]
+        visit._session = _Again(visit._session, self)
         return visit
 
 

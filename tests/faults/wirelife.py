@@ -11,7 +11,6 @@ from typing import Any
 from drivers.base import Driver, Security
 from drivers.catalog import open_driver
 from drivers.profile import MailboxMap, MailboxRecipe, Profile
-from gateway.shops.base import Shop
 from gateway.shops.catalog import open_shop
 from tests.drivers.modbus_samples import mailbox_profile
 from tests.drivers.samples import press_profile
@@ -57,8 +56,8 @@ def machine(scene: Scene, url: str) -> tuple[Driver, Profile]:
 
 
 @asynccontextmanager
-async def shop(url: str) -> AsyncIterator[Shop]:
-    """Open the scene's shop."""
+async def shop(url: str) -> AsyncIterator[Any]:
+    """Open the scene's shop; it is a `Shop` where the small factory expects its fake one."""
 
     async def nap(seconds: float) -> None:
         await asyncio.sleep(min(seconds, LONGEST_NAP_S))

@@ -1,11 +1,12 @@
 """The world behind real sockets: the simulated press, oven and shop, each behind a relay that can spoil what passes."""
 
+import asyncio
+import os
 import random
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from simulators import journal
@@ -14,6 +15,7 @@ from simulators.modbus_faults import Lie
 from simulators.oven.faults import OvenFaults
 from simulators.oven.settings import OvenSimulation, Retention
 from simulators.oven.simulation import RunningOven, running_oven
+from simulators.press import server
 from simulators.press.faults import Faults, Reply
 from simulators.press.settings import PressSimulation
 from simulators.press.simulation import RunningPress, running_press
@@ -27,6 +29,28 @@ KEY, SECRET = "ck_canary", "cs_canary"
 EPISODES = 2  # how often it goes wrong, each for some rounds
 EPISODE_ROUNDS = (3, 14)  # the first and the last round in which an episode begins
 _METHODS = ("StoreAndStart", "Store", "Start", "Clear")
+
+
+def warm() -> None:
+    """Let a child build the address space that every OPC UA server begins with, and keep it here for those to come."""
+    if server._pristine:
+        return
+    there, here = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            settings = PressSimulation(journal=Path(os.devnull))
+            asyncio.run(server.make_server(settings, None, keep_a_copy=True))
+            with os.fdopen(here, "wb") as pipe:
+                pipe.write(server._pristine[0])
+        finally:
+            os._exit(0)
+    os.close(here)
+    with os.fdopen(there, "rb") as pipe:
+        octets = pipe.read()
+    os.waitpid(child, 0)
+    if octets:
+        server._pristine.append(octets)
 
 
 class WireWorld(World):
@@ -139,6 +163,8 @@ class WireWorld(World):
 
     async def _break(self) -> None:
         wire = self.scene.wire
+        if wire == "nothing":
+            return
         relay = self._relays["shop" if self.scene.shop == "http" else "machine"]
         if wire in SPOILS:
             relay.spoil = wire
@@ -240,6 +266,8 @@ class WireWorld(World):
                 one_connection=self.scene.wire == "one connection",
                 retention=Retention.SYNCHRONOUS,
             )
+            if self.scene.wire == "nothing":  # whoever connects need not wait for its next heartbeat
+                oven_settings = replace(oven_settings, scan_s=0.002, heartbeat_s=0.004)
             oven = await self._machine_stack.enter_async_context(running_oven(oven_settings))
             self._machine, self._url = oven, oven.url
 

@@ -161,7 +161,7 @@ class World:
     async def do_write_status(self, order: str, values: dict[str, str]) -> None:
         await self.shop.write_status(order, values)
 
-    async def do_publish(self, topic: str, payload: bytes) -> None:
+    async def do_publish(self, payload: bytes) -> None:
         told = json.loads(payload)
         if "seq" in told:
             self._publishes += 1
