@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     if given.points < 1 or given.workers < 1:
         parser.error("points and workers are 1 or more")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every child is ended on the way out
     began = time.monotonic()
     report = harness.run(
         points=given.points, seed=given.seed, workers=given.workers, row=given.row, only=given.only, say=_say

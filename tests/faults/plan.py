@@ -27,7 +27,9 @@ def scenes(seed: int) -> tuple[Scene, ...]:
     """Give the scenes of a seed: each another mix of orders, machine, faults and what happens while nobody lives."""
     chance = random.Random(f"scenes {seed}")
     found = [_scene(chance, number) for number in range(SCENES)]
-    return (*found, replace(_scene(chance, 1), name="upgrade", upgrade=True, faults=(), shop_faults=()))
+    upgrade = replace(_scene(chance, 1), name="upgrade", upgrade=True, faults=(), shop_faults=())
+    late = (*upgrade.orders, Order(round=8, quantities=(1,)))  # so that the first life does not come to rest
+    return (*found, replace(upgrade, orders=late))
 
 
 def _scene(chance: random.Random, number: int) -> Scene:
@@ -172,6 +174,8 @@ def _place(chance: random.Random, row: Row, touched: Touched) -> tuple[Scene, in
             and name[0] == ("2" if row.scenes == "upgrade" else "1")
         }
     )
+    if not candidates:
+        raise LookupError(f"no rehearsal of this seed comes to a point of the row {row.name!r}")
     chosen_point = chance.choice(sorted({name for _, name in candidates}))
     chosen_scene = chance.choice([scene for scene, name in candidates if name == chosen_point])
     scene = next(scene for scene in touched if scene.name == chosen_scene)
