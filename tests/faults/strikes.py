@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from gateway.ledger import database, engine, opening
+from gateway.ledger import database, engine, opening, remains
 from gateway.ledger.migrations import Migration
 from tests.faults import disk
 from tests.faults.scenes import Act
@@ -93,7 +93,7 @@ class Strikes:
     def _on_disk(self, operation: str, path: Path) -> int | None:
         context = self._context
         if (
-            path.name == opening.LEDGER
+            path.name == remains.LEDGER
             and operation in ("write", "sync", "truncate")
             and context not in ("boot", "create")
         ):
