@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 from drivers.base import Driver, Security
@@ -19,6 +20,8 @@ from tests.faults.wireworld import KEY, SECRET
 from tests.shops.loopback import access_to
 from tests.stages.factory import PRESS, RECIPE
 
+# The catalog imports a driver when it is first used: here once, so that no life pays for it again.
+WARMED = tuple(import_module(name) for name in ("drivers.modbus.session", "drivers.opcua.session"))
 ANSWER_S = 1.0  # how long a machine may take to answer
 ROUND_S = 0.04
 LONGEST_NAP_S = 0.05
