@@ -88,10 +88,14 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
-    """The machine's answer to one command; `evidence` is what it said, word for word."""
+    """The machine's answer to one command; `evidence` is what it said, word for word.
+
+    `known`: it says that it had accepted the same load before, and did nothing more.
+    """
 
     answer: Answer
     evidence: str
+    known: bool = False
 
 
 class Absence(StrEnum):
@@ -156,6 +160,7 @@ class Look:
     `mark` is the highest job number ever accepted, which only a lost memory makes fall. `baseline` is what
     a machine without memory of jobs shows before a start: it is stored with the intent, and what the
     machine shows later is compared with it. None where it remembers, or where nothing can be started now.
+    `counted` are all pieces, good and scrap, that its counters show now; None where it remembers.
     """
 
     boot: str
@@ -164,6 +169,7 @@ class Look:
     setup_code: str | None = None
     mark: int | None = None
     baseline: str | None = None
+    counted: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

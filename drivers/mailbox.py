@@ -234,7 +234,8 @@ def receipt_of(command: Command, seq: int, status: Status) -> Receipt | None:
         case AckCode.DUPLICATE if loading:
             if status.hwm_job < command.job_no:
                 raise MailboxError(f"already accepted (ACK_CODE 2), and yet HWM_JOB is {status.hwm_job}")
-            return Receipt(answer=Answer.ACCEPTED, evidence=f"already accepted earlier (ACK_CODE 2): {evidence}")
+            evidence = f"already accepted earlier (ACK_CODE 2): {evidence}"
+            return Receipt(answer=Answer.ACCEPTED, evidence=evidence, known=True)
         case AckCode.DUPLICATE:
             return Receipt(answer=Answer.REFUSED, evidence=f"a repetition (ACK_CODE 2): {evidence}")
         case AckCode.DISCARDED_AT_BOOT:

@@ -99,6 +99,7 @@ def look_of(shown: Shown, *, steady: bool) -> Look:
         jobs=work,
         setup_code=shown.setup_code,
         baseline=None if baseline is None else str(baseline),
+        counted=shown.good + shown.scrap,
     )
 
 

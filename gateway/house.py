@@ -78,7 +78,12 @@ class House:
         """Give what the API asks and does."""
         places = {
             name: Place(
-                endpoint=machine.url or f"station:{name}", profile=machine.profile, configured=Level(machine.control)
+                endpoint=machine.url or f"station:{name}",
+                profile=machine.profile,
+                configured=Level(machine.control),
+                type=self._profiles[name],
+                accepted=machine.effect_accepted is not None,
+                by_hand=name in self._stations,
             )
             for name, machine in self._settings.machines.items()
         }
@@ -288,6 +293,7 @@ class House:
             configured=Level(machine.control),
             pieces_per_cycle={family.name: family.pieces_per_cycle for family in self._range.families.values()},
             by_hand=name in self._stations,
+            accepted=machine.effect_accepted is not None,
             attendance=self._settings.attendance(name),
             families={
                 family.name: family

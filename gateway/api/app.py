@@ -12,6 +12,7 @@ from gateway import __version__
 from gateway.api.backups import backup_routes
 from gateway.api.desk import Desk, View
 from gateway.api.person import Asked, HoldAsked, Person, found
+from gateway.api.probing import probe_routes
 from gateway.api.runs import run_routes
 from gateway.api.stock import stock_routes
 from gateway.domain.machines import Level
@@ -66,6 +67,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(_traces(desk), prefix="/api/v1/trace")
     app.include_router(_acts(desk), prefix="/api/v1")
     app.include_router(run_routes(desk), prefix="/api/v1/runs")
+    app.include_router(probe_routes(desk), prefix="/api/v1/machines")
     app.include_router(_stations(desk), prefix="/api/v1/stations")
     app.include_router(stock_routes(desk), prefix="/api/v1/stock")
     app.include_router(backup_routes(desk), prefix="/api/v1")

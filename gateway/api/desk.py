@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from drivers.base import TicketError
+from drivers.profile import Profile
 from gateway import __version__
 from gateway.api.stations import OVER, Station, Ticket, show_ticket
 from gateway.clock import Clock
 from gateway.domain.machines import Level
+from gateway.domain.proofs import Proof, trust
 from gateway.errors import LedgerError, RefusedError
-from gateway.ledger import decisions, events, exceptions, machines, outbox, recovery, run_views, views
+from gateway.ledger import decisions, events, exceptions, machines, outbox, probes, recovery, run_views, views
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.times import to_text
 from gateway.stages.backup import Backups
@@ -30,6 +32,9 @@ class Place:
     endpoint: str
     profile: str
     configured: Level
+    type: Profile
+    accepted: bool = False  # somebody signed by name for what its profile says of its memory
+    by_hand: bool = False  # a station
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,12 +94,15 @@ class Desk:
     async def list_machines(self) -> list[View]:
         """Give each configured machine: what it is, what it does, what the ledger knows of it."""
         known = await self.ledger.read(views.machine_facts)
+        proofs = await self.ledger.read(lambda tx: {name: probes.proof(tx, name) for name in self.machines})
         return [
             {
                 "machine": name,
                 "endpoint": place.endpoint,
                 "profile": place.profile,
                 "configured": place.configured.value,
+                "effect": place.type.effect.value,
+                "unproven": self._unproven(name, proofs[name]),
                 **known.get(name, {}),
                 "now": dict(self.board.get(("state", name))),
                 "current_job": dict(self.board.get(("job", name))),
@@ -105,7 +113,7 @@ class Desk:
 
     async def arm(self, machine: str, level: Level, *, who: str) -> None:
         """Put a control level in force at a machine that answers now, by a named act."""
-        place = self._place(machine)
+        place = self.place(machine)
         if level.rank > place.configured.rank:
             raise RefusedError(
                 f"{machine} may be armed up to {place.configured.value!r}: "
@@ -116,8 +124,13 @@ class Desk:
             raise RefusedError(
                 f"{machine} does not answer now, so nobody can say what would be armed: {now.get('why', '')}"
             )
-        await self.ledger.write(
-            lambda tx: machines.arm(
+
+        def act(tx: Tx) -> None:
+            probes.refuse_while_open(tx, machine)
+            unproven = None if level is Level.READ else self._unproven(machine, probes.proof(tx, machine))
+            if unproven is not None:
+                raise RefusedError(f"{machine} cannot be armed: {unproven}")
+            machines.arm(
                 tx,
                 machine,
                 level,
@@ -126,11 +139,27 @@ class Desk:
                 profile=str(now["profile"]),
                 now=self.clock.now(),
             )
-        )
+
+        await self.ledger.write(act)
+
+    def _unproven(self, machine: str, proof: Proof) -> str | None:
+        """Say why what the machine's type says of its memory is not relied upon, or None."""
+        place, now = self.machines[machine], self.board.get(("state", machine))
+        if place.by_hand:
+            return None
+        return trust(
+            machine,
+            proof,
+            effect=place.type.effect,
+            memory=place.type.memory,
+            accepted=place.accepted,
+            identity=str(now.get("identity", proof.identity)),
+            profile=str(now.get("profile", proof.profile)),
+        ).unproven
 
     async def baseline(self, machine: str, *, who: str) -> None:
         """Take a replaced controller's job mark as it is now; the machine is then armed anew as ever."""
-        self._place(machine)
+        self.place(machine)
         mark = self.board.get(("state", machine)).get("mark")
         if not isinstance(mark, int):
             raise RefusedError(f"{machine} does not answer now, or keeps no job mark: there is nothing to take over")
@@ -138,17 +167,17 @@ class Desk:
 
     async def disarm(self, machine: str, *, who: str) -> None:
         """Take a machine back."""
-        self._place(machine)
+        self.place(machine)
         await self.ledger.write(lambda tx: machines.disarm(tx, machine, who=who, now=self.clock.now()))
 
     async def hold(self, machine: str, reason: str, *, who: str) -> None:
         """Send nothing more to a machine."""
-        self._place(machine)
+        self.place(machine)
         await self.ledger.write(lambda tx: machines.hold(tx, machine, reason=reason, who=who, now=self.clock.now()))
 
     async def release(self, machine: str, *, who: str) -> None:
         """Let a held machine go on."""
-        self._place(machine)
+        self.place(machine)
         await self.ledger.write(lambda tx: machines.let_go(tx, machine, who=who, now=self.clock.now()))
 
     async def list_exceptions(self, *, state: str | None) -> list[View]:
@@ -238,7 +267,8 @@ class Desk:
         )
         return show_ticket(ticket)
 
-    def _place(self, machine: str) -> Place:
+    def place(self, machine: str) -> Place:
+        """Give a configured machine; raise `RefusedError` for another."""
         if machine not in self.machines:
             raise RefusedError(f"no machine is called {machine!r}; there is {', '.join(self.machines) or 'none'}")
         return self.machines[machine]

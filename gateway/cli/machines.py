@@ -19,6 +19,7 @@ COLUMNS = (
     "open_jobs",
     "now.state",
     "now.why",
+    "unproven",
     "armed_by",
 )
 Machine = Annotated[str, typer.Argument(help="Its name under machines: in kvot.yaml.")]

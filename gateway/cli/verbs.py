@@ -11,6 +11,7 @@ from gateway.cli import (
     jobs,
     machines,
     orders,
+    probe,
     run,
     runs,
     simulate,
@@ -45,6 +46,7 @@ app.add_typer(orders.app, name="orders", help="What was ordered and what became 
 app.add_typer(jobs.app, name="jobs", help="What the machines make.")
 app.add_typer(runs.app, name="runs", help="What is made together, and what waits for somebody.")
 app.add_typer(machines.app, name="machines", help="Who may start what.")
+app.add_typer(probe.app, name="probe", help="Prove what a machine remembers or shows.")
 app.add_typer(stations.app, name="stations", help="What people work on, and what they say of it.")
 app.add_typer(stock.app, name="stock", help="Material as people count it, and goods on the shelf.")
 app.add_typer(exceptions.app, name="exceptions", help="What people must decide.")

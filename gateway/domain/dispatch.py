@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from drivers.base import Absence, CommandKind, Finding, JobPhase, Look
 from gateway.domain.machines import Level, fallen, may_load, may_start
+from gateway.domain.proofs import TRUSTED, Trust
 from gateway.domain.setups import wrong_tool
 from gateway.domain.states import JobState
 from gateway.domain.steps import (
@@ -81,6 +82,8 @@ class Standing:
     called: bool = False  # people are asked about the machine itself
     attended: bool = True  # the work would end while somebody is there, or may go on without
     recovering: bool = False  # a backup was restored, and not everything was asked again yet
+    trust: Trust = TRUSTED  # whether what its type says of its memory is proven, or accepted by name
+    probing: bool = False  # a probe of it has not ended
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +91,7 @@ class Ability:
     """What the machine's type and this session can do."""
 
     kinds: frozenset[CommandKind]
-    persistent: bool  # its memory of jobs is proven to survive a restart
+    persistent: bool  # its type says that its memory of jobs survives a restart
     clears_by_itself: bool
     settle_s: float
     by_evidence: bool = False  # it names no jobs: only what it showed before a start tells what became of one
@@ -228,7 +231,7 @@ def _why_unproven(
             return "the machine may clear jobs by itself"
         case Absence.UNTOLD | Absence.NEVER:
             pass
-    if look.boot != command.boot and not ability.persistent:
+    if look.boot != command.boot and not (ability.persistent and standing.trust.memory_kept):
         return "the machine restarted since, and may have forgotten the job"
     return None
 
@@ -288,6 +291,8 @@ def _begin(standing: Standing, work: Work, look: Look, finding: Finding, ability
         return Rest(why=f"held: {held}")
     if standing.level is Level.READ:
         return Rest(why=f"control level is read: would have sent {work.job_id}")
+    if standing.trust.unproven is not None:
+        return Rest(why=standing.trust.unproven)
     foreign = [job.job_id for job in look.jobs if job.job_id != work.job_id and job.phase is not None]
     if busy := [name for name in foreign if _unfinished(look, name)]:
         return Rest(why=f"busy with its own work: {busy[0]}")
@@ -352,6 +357,8 @@ def _ask_start(standing: Standing, work: Work, look: Look, phase: JobPhase, abil
         return Rest(why=f"loaded, held: {held}")
     if standing.level is not Level.START:
         return Rest(why=f"job {work.job_id} is loaded: press Start at the panel")
+    if standing.trust.unproven is not None:
+        return Rest(why=f"job {work.job_id} is loaded: {standing.trust.unproven}")
     if not standing.attended:
         return Rest(why=f"job {work.job_id} is loaded: it would end when nobody is here")
     if not may_start(look.permits):

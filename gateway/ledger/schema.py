@@ -39,7 +39,7 @@ from gateway.domain.states import (
     LineState,
     RunState,
 )
-from gateway.ledger import columns, schema_prices, schema_recovery, schema_stock, schema_told
+from gateway.ledger import columns, schema_machines, schema_prices, schema_recovery, schema_stock, schema_told
 from gateway.ledger.columns import among, count, flag, maybe, moves, states, table, words
 
 META = columns.META
@@ -340,23 +340,11 @@ lots = table(
 )
 Index("lots_by_job", lots.c.job_id)
 
-machine_facts = table(
-    "machine_facts",
-    Column("machine", Text, primary_key=True),
-    words("level", "read"),
-    maybe("armed_by"),
-    maybe("armed_at"),
-    maybe("armed_profile"),
-    maybe("identity"),
-    maybe("effect_proven"),
-    maybe("machine_boot"),
-    count("hwm_job", 0),
-    maybe("hold_reason"),
-    maybe("last_setup_key"),
-    words("approved", "[]"),  # recipe@version of the first pieces approved since the last set-up
-    among("level", ("read", "load", "start")),
-    among("effect_proven", ("remembered", "observable", "blind")),
-)
+# Machines (schema_machines.py) -------------------------------------------------------------------------
+
+machine_facts = schema_machines.machine_facts
+probes = schema_machines.probes
+probe_commands = schema_machines.probe_commands
 
 calendar_closed = table("calendar_closed", Column("day", Text, primary_key=True), words("reason", ""))
 

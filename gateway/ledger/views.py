@@ -138,6 +138,7 @@ def machine_facts(tx: Tx) -> dict[str, View]:
     found = rows(
         tx,
         "SELECT m.machine, m.level, m.armed_by, m.armed_at, m.identity, m.hold_reason, "
+        "m.effect_proven, m.memory_proven, m.proven_by, m.proven_at, "
         "(SELECT COUNT(*) FROM jobs j WHERE j.machine = m.machine "
         "AND j.state NOT IN ('completed','aborted','cancelled')) AS open_jobs "
         "FROM machine_facts m ORDER BY m.machine",

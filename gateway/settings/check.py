@@ -157,7 +157,7 @@ def _machines(scene: Scene) -> Iterator[Remark]:
 
 
 def _station(scene: Scene, name: str) -> Iterator[Remark]:
-    for key in ("url", "security", "control", "risk_assessment"):
+    for key in ("url", "security", "control", "risk_assessment", "effect_accepted"):
         if scene.has("machines", name, key):
             text = "a station is a person: Kvot reaches no machine here and starts none; remove it"
             yield Remark(path=("machines", name, key), text=text, of_key=True)

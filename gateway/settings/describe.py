@@ -90,7 +90,9 @@ def _machine(settings: Settings, name: str, machine: MachineSettings) -> str:
     }[machine.control]
     risk = machine.risk_assessment
     signed = f" ({risk.ref}, {risk.by}, {risk.date})" if risk and machine.control == "start" else ""
-    return f"{profile.name} at {machine.url}, {protection}; effect {profile.effect}; {control}{signed}"
+    accepted = machine.effect_accepted
+    known = f"accepted by {accepted.by}, {accepted.ref}, {accepted.date}" if accepted else "to be probed"
+    return f"{profile.name} at {machine.url}, {protection}; effect {profile.effect} ({known}); {control}{signed}"
 
 
 def _leaves(value: object, path: faults.Path) -> Iterator[tuple[faults.Path, Leaf]]:

@@ -19,6 +19,17 @@ class RiskAssessment(Model):
     """Day it was signed."""
 
 
+class EffectAcceptance(Model):
+    """The signature under what a profile says of its machine's memory, in place of a probe."""
+
+    by: Text
+    """Name of who accepts it."""
+    date: Day
+    """Day it was accepted."""
+    ref: Text
+    """What it rests on, such as the number of a test report."""
+
+
 class Unattended(Model):
     """The signature under work that ends when nobody is there."""
 
@@ -77,6 +88,8 @@ class MachineSettings(Model):
     """The highest control level that arming may put in force: watch, load jobs, or ask for their start."""
     risk_assessment: RiskAssessment | None = None
     """Needed for control: start."""
+    effect_accepted: EffectAcceptance | None = None
+    """Without it nothing is sent before `kvot probe machine NAME` has proven the profile's effect."""
     unattended: Unattended | None = None
     """Without it a job that would end outside staffed hours is loaded, and not started."""
     calendar: CalendarText | None = None

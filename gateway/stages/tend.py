@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Never, NoReturn, TypeVar, assert_never
+from typing import Any, Never, NoReturn, TypeVar
 
 from drivers.base import (
     Answer,
@@ -27,13 +27,15 @@ from gateway.domain.machines import Lapse, Level, Present, lapse
 from gateway.domain.products import Family
 from gateway.domain.runs import cycles
 from gateway.domain.setups import Another, Begin, Waiting, tool_codes
-from gateway.ledger import events, first_pieces, intents, jobs, machines, recovery, setups
+from gateway.ledger import events, first_pieces, intents, jobs, machines, probes, recovery, setups
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.facts import milliseconds
 from gateway.ledger.jobs import Intent, Wire
 from gateway.stages.backoff import Backoff
 from gateway.stages.board import Board
 from gateway.stages.link import LinkState
+from gateway.stages.noting import write_down
+from gateway.stages.probe import Prober, trusted
 
 T = TypeVar("T")
 LONGEST_PAUSE_S = 10.0  # between two attempts to connect, so that a machine that is back is found soon
@@ -49,7 +51,8 @@ class Machine:
     profile_hash: str
     configured: Level
     pieces_per_cycle: Mapping[str, int]  # by family
-    by_hand: bool = False  # a station: its person starts everything, so it needs no arming
+    by_hand: bool = False  # a station: its person starts everything, so it needs neither arming nor proof
+    accepted: bool = False  # somebody signed by name for what its profile says of its memory
     attendance: Attendance | None = None  # None: somebody is always there
     families: Mapping[str, Family] = field(default_factory=dict)  # those with a set-up or a first piece
 
@@ -59,6 +62,7 @@ async def tend(machine: Machine, driver: Driver, *, ledger: Ledger, board: Board
     log = log.bind(machine=machine.name)
     link = LinkState(f"machine:{machine.name}", board=board, clock=clock, log=log)
     backoff = Backoff(most_s=LONGEST_PAUSE_S)
+    prober = Prober(machine, ledger=ledger, clock=clock, log=log)
     away_since_ms: int | None = None
     number = 0
     while True:
@@ -68,9 +72,9 @@ async def tend(machine: Machine, driver: Driver, *, ledger: Ledger, board: Board
                 link.up()
                 backoff.reset()
                 away_since_ms = None
-                visit = Visit(
-                    machine, session, f"{ledger.boot}-{number}", ledger=ledger, board=board, clock=clock, log=log
-                )
+                name = f"{ledger.boot}-{number}"
+                more: dict[str, Any] = {"ledger": ledger, "board": board, "clock": clock, "log": log}
+                visit = Visit(machine, session, name, prober=prober, **more)
                 await visit.serve()
         except DriverError as fault:
             link.down(fault)
@@ -83,9 +87,18 @@ class Visit:
     """One session with a machine, from its opening to its first `DriverError`."""
 
     def __init__(
-        self, machine: Machine, session: Session, name: str, *, ledger: Ledger, board: Board, clock: Clock, log: Any
+        self,
+        machine: Machine,
+        session: Session,
+        name: str,
+        *,
+        ledger: Ledger,
+        board: Board,
+        clock: Clock,
+        log: Any,
+        prober: Prober | None = None,
     ) -> None:
-        self._machine, self._session, self._name = machine, session, name
+        self._machine, self._session, self._name, self._prober = machine, session, name, prober
         self._ledger, self._board, self._clock, self._log = ledger, board, clock, log
         self._opened_s = self._looked_s = clock.monotonic()
         self._level = Level.READ  # in force, as last read
@@ -120,6 +133,8 @@ class Visit:
             await self._note(look)
         if not self._machine.by_hand and await self._lapsed():
             return False
+        if standing.probing and not standing.recovering and (probed := await self._probed(standing, look)) is not None:
+            return probed
         if self._machine.families and not standing.recovering and await self._turned(look):
             return False
         subject = None if standing.recovering else dispatch.subject(standing)  # an observable machine may be written to
@@ -156,7 +171,22 @@ class Visit:
             by_hand=machine.by_hand,
             tools=self._tools,
         )
-        return standing if self._attended(tx, standing) else replace(standing, attended=False)
+        standing = replace(standing, attended=self._attended(tx, standing))
+        if machine.by_hand:
+            return standing
+        known = trusted(tx, machine, self._session.identity.text)
+        return replace(standing, trust=known, probing=probes.is_open(tx, machine.name))
+
+    async def _probed(self, standing: Standing, look: Look) -> bool | None:
+        """Take a step of a probe; say whether to rest then, None where there is none."""
+        if self._prober is None:
+            return None
+        silent_s = self._clock.monotonic() - self._opened_s
+        done = await self._prober.step(self._session, look, session_name=self._name, silent_s=silent_s)
+        if done is None:
+            return None
+        await self._show(standing, look, None, dispatch.Rest(why=done.text))
+        return done.rests
 
     def _attended(self, tx: Tx, standing: Standing) -> bool:
         """Say whether the work at hand, begun now, would end while somebody is there."""
@@ -226,7 +256,7 @@ class Visit:
 
     def _store(self, tx: Tx, decided: dispatch.Step, *, now: datetime) -> None:
         """Write one step down; at a station the ticket also decides about a first piece."""
-        _store(tx, self._machine.name, decided, now=now)
+        write_down(tx, self._machine.name, decided, now=now)
         if isinstance(decided, dispatch.Conclude) and (who := decided.finding.confirmed_by) is not None:
             first_pieces.said_by_ticket(
                 tx,
@@ -356,29 +386,6 @@ class Visit:
         news = standing.boot != look.boot or (look.mark or 0) > standing.mark
         if news and not isinstance(decided, dispatch.HoldMachine):
             await self._ledger.write(lambda tx: machines.saw(tx, name, boot=look.boot, mark=look.mark))
-
-
-def _store(tx: Tx, machine: str, decided: dispatch.Step, *, now: datetime) -> None:
-    """Write one step down."""
-    match decided:
-        case dispatch.Settle(command=command, settlement=settlement, evidence=evidence):
-            jobs.settle(tx, command.command_id, settlement, evidence=evidence, now=now)
-        case dispatch.Follow(job_id=job_id, seen=seen, state=state, evidence=evidence):
-            jobs.move_job(tx, job_id, seen=seen, state=state, who="kvot", evidence=evidence, now=now)
-        case dispatch.Conclude(job_id=job_id, state=state, finding=finding):
-            jobs.conclude(tx, job_id, state=state, finding=finding, who="kvot", now=now)
-        case dispatch.Cleared(job_id=job_id):
-            jobs.cleared(tx, job_id, now=now)
-        case dispatch.Doubt(job_id=job_id, cause=cause, evidence=evidence, actions=actions):
-            jobs.raise_doubt(tx, job_id, cause=cause, evidence=evidence, actions=actions, now=now)
-        case dispatch.Answered(job_id=job_id):
-            jobs.answered(tx, job_id, now=now)
-        case dispatch.HoldMachine(reason=reason, asks=asks):
-            machines.hold(tx, machine, reason=reason, who="kvot", asks=asks, now=now)
-        case dispatch.Send() | dispatch.Rest():
-            raise AssertionError("these are not written down")
-        case _:
-            assert_never(decided)
 
 
 def _bell(machine: str) -> str:

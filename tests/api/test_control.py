@@ -17,7 +17,6 @@ from gateway.api.desk import Desk, Place
 from gateway.api.serve import control_socket, serve
 from gateway.cli import exits
 from gateway.cli.client import AskError, ask
-from gateway.domain.machines import Level
 from gateway.errors import SettingsError
 from gateway.ledger import events
 from tests.eventually import eventually
@@ -45,7 +44,15 @@ async def serving(factory: Factory, path: Path) -> AsyncIterator[None]:
         ledger=factory.ledger,
         board=factory.board,
         clock=factory.clock,
-        machines={PRESS: Place(endpoint="opc.tcp://127.0.0.1:1", profile="test-press", configured=Level.START)},
+        machines={
+            PRESS: Place(
+                endpoint="opc.tcp://127.0.0.1:1",
+                profile="test-press",
+                configured=factory.configured,
+                type=factory.profile,
+                accepted=factory.accepted,
+            )
+        },
         shops=(SHOP,),
         started_at=factory.clock.now(),
         floor=factory.floor,

@@ -102,8 +102,12 @@ class Bench:
         press: str | None = None,
         fingerprint: str | None = None,
         profile: dict[str, str] | None = None,
+        accepted: bool = True,
     ) -> None:
-        """Write kvot.yaml with our addresses, the secrets as files beside it, and a changed machine type if asked."""
+        """Write kvot.yaml with our addresses, the secrets as files beside it, and a changed machine type if asked.
+
+        Without `accepted` nobody has signed for what the press remembers: it must be probed.
+        """
         places = {
             "id: DEMO": f"id: {self.site}",
             "poll_s: 1": "poll_s: 0.2",
@@ -114,6 +118,7 @@ class Bench:
         if fingerprint is not None:
             places["security: none"] = f"security: {{server_fingerprint: '{fingerprint}'}}"
         text = _replaced((ROOT / "config/demo/kvot.yaml").read_text(), places)
+        text = text if accepted else without_acceptance(text)
         epoch = f"wall_epoch: {self.time.epoch}, business_epoch: {self.time.epoch}"
         text += f"\nsimulation: {{speed: {self.time.speed}, {epoch}}}\n"
         self.gateway.config.write_text(text)
@@ -246,6 +251,13 @@ def free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
+
+
+def without_acceptance(text: str) -> str:
+    """Take away who has signed for what a machine remembers."""
+    text, found = re.subn(r"(?m)^    effect_accepted: .*\n", "", text)
+    assert found == 1
+    return text
 
 
 def _replaced(text: str, places: dict[str, str]) -> str:

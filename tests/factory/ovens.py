@@ -10,7 +10,7 @@ from typing import Any
 from simulators import journal
 from simulators.journal import Entry, Event
 from tests.eventually import eventually
-from tests.factory.bench import Bench, free_ports
+from tests.factory.bench import Bench, free_ports, without_acceptance
 from tests.factory.programs import ROOT, BusinessTime, Program, ask_json
 
 OVEN, OVEN_LINK = "oven-1", "machine:oven-1"
@@ -67,9 +67,10 @@ class OvenBench(Bench):
         self.oven = Oven(*oven, directory=directory, time=time)
         self._tools = itertools.count(2)
 
-    def write_settings(self) -> None:
-        """Write kvot.yaml: every tray is cured, each order is a run of its own."""
+    def write_settings(self, *, accepted: bool = True) -> None:
+        """Write kvot.yaml: every tray is cured, each order is a run of its own; `accepted` as on every bench."""
         text = (ROOT / "tests/factory/oven.yaml").read_text()
+        text = text if accepted else without_acceptance(text)
         places = {
             "mqtt://127.0.0.1:1883": self.broker.url,
             "http://127.0.0.1:8080": self.shop.url,

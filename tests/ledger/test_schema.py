@@ -31,6 +31,8 @@ def test_every_table_of_the_model_exists(tx: Connection) -> None:
         "allocations",
         "commands",
         "job_numbers",
+        "probes",
+        "probe_commands",
         "results",
         "lots",
         "machine_facts",

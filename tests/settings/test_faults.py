@@ -74,6 +74,17 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path: Pa
         ("security: none", "security: off", "write {server_fingerprint: sha256:...}, or none"),
         ("security: none", "security: {server_fingerprint: abc}", "the 64 hexadecimal digits"),
         ("security: none", "security: none\n    control: start", "control: start needs risk_assessment"),
+        (
+            "security: none",
+            "security: none\n    effect_accepted: {by: plant safety, date: 2026-05-04}",
+            "machines.press-1.effect_accepted.ref: missing",
+        ),
+        (
+            "security: none",
+            "security: none\n    effect_accepted: {by: '', date: soon, ref: FAT-7}",
+            "machines.press-1.effect_accepted.date: ",
+        ),
+        ("security: none", "security: none\n    effect_accepted: true", "machines.press-1.effect_accepted: must be"),
         ("security: none", "security: none\n    control: strt", "'strt' is not known; did you mean 'start'?"),
         (
             "opc.tcp://127.0.0.1:4840",

@@ -190,6 +190,7 @@ def test_a_station_needs_neither_address_nor_protection_nor_permits(tmp_path: Pa
         ("security", "none"),
         ("control", "load"),
         ("risk_assessment", "{ref: R, by: safety, date: 2026-05-04}"),
+        ("effect_accepted", "{ref: R, by: safety, date: 2026-05-04}"),
     ],
 )
 def test_a_station_is_no_machine_to_reach_or_to_start(tmp_path: Path, key: str, value: str) -> None:

@@ -97,6 +97,7 @@ class Factory:
     board: Board = field(default_factory=Board)
     profile: Profile = PROFILE
     configured: Level = Level.START
+    accepted: bool = True
     attendance: Attendance | None = None
     floor: Floor = FLOOR
     catalogue: Catalogue = field(
@@ -121,6 +122,7 @@ class Factory:
             profile=self.profile,
             profile_hash="p1",
             configured=self.configured,
+            accepted=self.accepted,
             attendance=self.attendance,
             pieces_per_cycle={name: family.pieces_per_cycle for name, family in self.floor.families.items()},
             families={name: family for name, family in self.floor.families.items() if family.setup is not None},
