@@ -1,6 +1,5 @@
 """`kvot probe` as people at a machine use it: what is told before, the outcome, and what is refused with its cure."""
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -137,14 +136,24 @@ async def test_a_machine_that_does_not_answer_is_not_probed(state_dir: Path) -> 
     assert "does not answer" in said
 
 
-async def test_the_progress_is_told_on_stderr_and_the_answer_alone_on_stdout(state_dir: Path) -> None:
-    path = state_dir / "kvot.sock"
-    async with a_factory(state_dir) as plain:
-        factory = replace(plain, accepted=False)
-        async with serving(factory, path), factory.running("tend"):
-            await eventually(lambda: factory.board.get(("state", PRESS)).get("identity"))
-            await Kvot(path)("probe", "machine", PRESS, "--yes")
-            said = await Kvot(path)("probe", "show", PRESS, "--output", "json")
-        answer = json.loads(said[said.index("{\n") :])
-        assert answer["verdict"] == "proven"
-        assert CommandKind.LOAD in {command.kind for command in factory.press.received}
+async def test_ctrl_c_has_the_gateway_take_the_job_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupted(_ask: object, _probe_id: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gateway.cli.probe._follow", interrupted)
+    said = await desk.kvot("probe", "machine", PRESS, "--yes", "--power-cycle", exits_with=exits.INTERRUPTED)
+    assert "takes the job back" in said
+
+    async def ended() -> bool:
+        return bool((await desk.caller.get(f"/api/v1/machines/{PRESS}/probe"))["stage"] == "ended")
+
+    await eventually(ended)
+    assert desk.factory.press.jobs == {}
+
+
+async def test_the_newest_probe_is_shown_with_all_it_sent(desk: Desk) -> None:
+    await desk.kvot("probe", "machine", PRESS, "--yes")
+    shown = await desk.kvot("probe", "show", PRESS)
+    assert "proven" in shown
+    assert "the id exists" in shown
+    assert {command.kind for command in desk.factory.press.received} == {CommandKind.LOAD, CommandKind.CANCEL}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.eventually import eventually
-from tests.factory.bench import MADE_S, free_ports
+from tests.factory.bench import MADE_S, free_ports, without_acceptance
 from tests.factory.programs import KEY, ROOT, SECRET, BusinessTime, Gateway, Program, Saw, Shop
 from tests.simulators.modbus_client import connected
 
@@ -40,6 +40,7 @@ machines:
     line: line-1
     control: start
     risk_assessment: {{ref: TEST-1, by: nobody is near a simulated saw, date: 2026-05-04}}
+    effect_accepted: {{by: its simulator shows its work, date: 2026-05-04, ref: TEST-1}}
 """
 
 
@@ -54,9 +55,13 @@ class Saws:
         self.saw = Saw(*pace, directory=directory, time=time, port=saw_port, panel_port=panel_port)
         self.gateway = Gateway(config=directory / "kvot.yaml", state=directory / "state")
 
-    def configure(self, *, saw: str | None = None) -> None:
-        """Write the configuration, the secrets beside it, and the shipped machine type with a short settle time."""
+    def configure(self, *, saw: str | None = None, accepted: bool = True) -> None:
+        """Write the configuration, the secrets beside it, and the shipped machine type with a short settle time.
+
+        Without `accepted` nobody has signed for what the saw shows: it must be probed.
+        """
         text = SITE.format(speed=self.time.speed, epoch=self.time.epoch, shop=self.shop.url, saw=saw or self.saw.url)
+        text = text if accepted else without_acceptance(text)
         self.gateway.config.write_text(text)
         secrets = self.directory / "secrets"
         secrets.mkdir(mode=0o700)
@@ -70,15 +75,16 @@ class Saws:
         assert found == 1
         (machines / "modbus-plain.yaml").write_text(changed)
 
-    async def start(self) -> None:
-        """Start everything, reset the saw and hand it over."""
+    async def start(self, *, armed: bool = True) -> None:
+        """Start everything, reset the saw and hand it over, or leave that to the test."""
         for program in (self.shop, self.saw, self.gateway):
             program.start()
         await self.shop.ready()
         await self.saw.ready()
         await self.saw.touch(reset=True)
         await self.gateway.up()
-        await self.hand_over()
+        if armed:
+            await self.hand_over()
 
     async def hand_over(self) -> None:
         """Arm the saw as soon as the gateway sees it ready."""

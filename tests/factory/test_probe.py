@@ -12,7 +12,8 @@ from gateway.cli import exits
 from tests.eventually import eventually
 from tests.factory.bench import Bench
 from tests.factory.ovens import OVEN, OVEN_LINK, OvenBench, oven_bench
-from tests.factory.programs import MACHINE_LINK, BusinessTime, Said
+from tests.factory.programs import MACHINE_LINK, BusinessTime, Gateway, Said
+from tests.factory.saws import SAW, saws
 
 pytestmark = [pytest.mark.factory, pytest.mark.timeout(120)]
 PRESS = "press-1"
@@ -118,6 +119,27 @@ async def test_a_gateway_killed_in_a_probe_takes_the_job_back_when_it_is_there_a
         assert await bench.gateway.items("exceptions") == []
 
 
+async def test_a_saw_that_remembers_nothing_is_proven_by_a_cycle_at_its_panel_and_never_written_to(
+    business_time: BusinessTime,
+) -> None:
+    async with saws(business_time, cycle_s=150) as bench:
+        bench.configure(accepted=False)
+        await bench.start(armed=False)
+        await _shown(bench.gateway, "observable not proven")
+        assert (await bench.gateway.kvot("machines", "arm", SAW)).code == exits.REFUSED
+        async with asyncio.TaskGroup() as group:
+            said = group.create_task(bench.gateway.kvot("probe", "machine", SAW, "--yes", "--output", "json"))
+            await bench.says("run one cycle of one piece at the panel now")
+            await bench.own_work(1)
+        probe = json.loads(said.result().out)
+        assert (probe["verdict"], probe["commands"]) == ("proven", [])
+        assert bench.saw.starts == 1
+        await bench.hand_over()
+        await bench.order(1)
+        await bench.made(1)
+        assert bench.saw.starts == 2
+
+
 async def _open(bench: Bench, **profile: str) -> None:
     """Start everything beside the press and hand the press over; nobody arms it."""
     bench.configure(accepted=False, profile=profile or None)
@@ -145,10 +167,14 @@ async def _open_oven(bench: OvenBench) -> None:
 
 
 async def _known(bench: Bench, says: str) -> None:
+    await _shown(bench.gateway, says)
+
+
+async def _shown(gateway: Gateway, says: str) -> None:
     """Wait until the machine has said who it is, and is shown as not proven."""
 
     async def there() -> bool:
-        machine = await bench.gateway.machine()
+        machine = await gateway.machine()
         return bool(machine["now"].get("identity")) and says in (machine["unproven"] or "")
 
     await eventually(there, timeout_s=20)
