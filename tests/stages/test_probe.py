@@ -1,6 +1,6 @@
 """A machine proves what it remembers before it is sent work: one job goes down twice and is never started."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -143,19 +143,72 @@ async def test_a_machine_that_knows_the_job_again_is_proven_and_left_clean(facto
     assert await factory.exceptions() == []
 
 
-async def test_each_command_of_a_probe_has_an_earlier_intent(factory: Factory) -> None:
-    intents: list[int] = []
-    execute = factory.press._execute
+class OverseenMachine(FakeMachine):
+    """Lets a test look before each command reaches it."""
 
-    def counted(command: Command) -> Receipt:
-        # Another connection reads only what was committed.
-        intents.append(len(factory.press.received))
-        return execute(command)
+    before: Callable[[Command], Awaitable[None]]
 
-    factory.press._execute = counted  # type: ignore[method-assign]
-    ended = await probed(factory)
-    assert intents == [1, 2, 3]
-    assert [one["attempt"] for one in ended["commands"]] == [1, 2, 1]
+    @asynccontextmanager
+    async def session(self, on_change: Callable[[], None]) -> AsyncIterator[Session]:
+        async with self._session(on_change) as session:
+            yield _Overseen(session, self)
+
+
+class _Overseen:
+    def __init__(self, session: Any, machine: OverseenMachine) -> None:
+        self.identity, self.look, self.ask = session.identity, session.look, session.ask
+        self._session, self._machine = session, machine
+
+    async def send(self, command: Command) -> Receipt:
+        await self._machine.before(command)
+        receipt: Receipt = await self._session.send(command)
+        return receipt
+
+
+async def test_each_command_of_a_probe_has_its_intent_in_the_ledger_before(state_dir: Path) -> None:
+    press = OverseenMachine()
+    async with a_place(state_dir, press) as factory:
+        seen: list[tuple[str, int]] = []
+
+        async def look(command: Command) -> None:
+            newest = (await view(factory))["commands"][-1]
+            assert newest["settlement"] is None
+            assert newest["kind"] == command.kind
+            seen.append((newest["kind"], newest["attempt"]))
+
+        press.before = look
+        assert (await probed(factory))["verdict"] == "proven"
+    assert seen == [("load", 1), ("load", 2), ("cancel", 1)]
+
+
+async def test_a_probe_that_was_stopped_sends_nothing_it_has_not_committed(state_dir: Path) -> None:
+    press = OverseenMachine()
+    async with a_place(state_dir, press) as factory:
+
+        async def stop(command: Command) -> None:
+            if command.kind is CommandKind.LOAD:
+                await factory.ledger.write(lambda tx: probes.stop(tx, PRESS, who="person:a", now=factory.clock.now()))
+
+        press.before = stop
+        assert (await probed(factory))["verdict"] == "stopped"
+    assert [command.kind for command in press.received] == [CommandKind.LOAD, CommandKind.CANCEL]
+    assert press.jobs == {}
+
+
+async def test_where_another_machine_answers_nothing_is_written_to_it(state_dir: Path) -> None:
+    async with a_place(state_dir) as factory:
+        await begin(factory, power_cycle=True)
+        async with factory.running("tend"):
+            await reaches(factory, "power")
+            sent = len(factory.press.received)
+            factory.press.unplug()
+            factory.press.identity = replace(factory.press.identity, text="fake machine, serial 2")
+            factory.press.plug_in()
+            ended = await reaches(factory, "ended")
+        assert ended["verdict"] == "unclear"
+        assert len(factory.press.received) == sent
+        (asked,) = await factory.exceptions()
+        assert "may still lie in the first" in asked["evidence"]["text"]
 
 
 async def test_a_machine_with_a_mark_is_proven_by_its_answer_and_emptied_by_abort_and_clear(state_dir: Path) -> None:
