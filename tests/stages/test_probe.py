@@ -222,18 +222,19 @@ async def test_a_machine_with_a_mark_is_proven_by_its_answer_and_emptied_by_abor
 
 
 @pytest.mark.parametrize(
-    ("press", "says"),
+    ("made", "says"),
     [
-        (FakeMachine(duplicates="run"), "as if it were new"),
-        (TwiceMachine(duplicates="run"), "would make it twice"),
-        (MailboxMachine(knows=False), "another reason"),
-        (HastyMachine(), "only loaded"),
+        (lambda: FakeMachine(duplicates="run"), "as if it were new"),
+        (lambda: TwiceMachine(duplicates="run"), "would make it twice"),
+        (lambda: MailboxMachine(knows=False), "another reason"),
+        (HastyMachine, "only loaded"),
     ],
     ids=["accepts again", "lists twice", "refuses for want of room", "starts by itself"],
 )
 async def test_a_machine_that_would_make_a_job_twice_is_found_out_and_sent_nothing(
-    state_dir: Path, press: FakeMachine, says: str
+    state_dir: Path, made: Callable[[], FakeMachine], says: str
 ) -> None:
+    press = made()
     async with a_place(state_dir, press) as factory:
         await begin(factory)
         factory.shop.place(an_order("1001"))
