@@ -15,7 +15,7 @@ from gateway.domain.probing import Move, Probe, Sent, Stage, Verdict
 from gateway.domain.proofs import Proof
 from gateway.domain.steps import Settlement
 from gateway.errors import RefusedError
-from gateway.ledger import events, exceptions, facts
+from gateway.ledger import events, exceptions, facts, recovery
 from gateway.ledger.counters import next_number
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.job_ids import new_job_id
@@ -93,6 +93,10 @@ def begin(tx: Tx, subject: Subject, origin: Origin) -> View:
     """
     machine = subject.machine
     refuse_while_open(tx, machine)
+    if recovery.pending(tx):
+        raise RefusedError(
+            f"{machine} cannot be probed now: a backup was restored, and not everything was asked again yet"
+        )
     if (fault := _not_free(tx, machine)) is not None:
         raise RefusedError(f"{machine} cannot be probed now: {fault}")
     known = row(tx, "SELECT hwm_job FROM machine_facts WHERE machine = :machine", machine=machine)

@@ -14,7 +14,6 @@ from drivers.base import (
     DriverError,
     Finding,
     Look,
-    Permits,
     Reconciling,
     Session,
 )
@@ -36,6 +35,7 @@ from gateway.stages.board import Board
 from gateway.stages.link import LinkState
 from gateway.stages.noting import write_down
 from gateway.stages.probe import Prober, trusted
+from gateway.stages.shown import away, machine_state, permits_shown
 
 T = TypeVar("T")
 LONGEST_PAUSE_S = 10.0  # between two attempts to connect, so that a machine that is back is found soon
@@ -79,7 +79,7 @@ async def tend(machine: Machine, driver: Driver, *, ledger: Ledger, board: Board
         except DriverError as fault:
             link.down(fault)
             away_since_ms = away_since_ms or milliseconds(clock.now())
-            board.put(("state", machine.name), _away(str(fault), since_ms=away_since_ms))
+            board.put(("state", machine.name), away(str(fault), since_ms=away_since_ms))
             await clock.sleep(backoff.wait_s())
 
 
@@ -351,7 +351,7 @@ class Visit:
         waits = self._waiting
         if waits is not None and work is None:
             why = waits.text
-        if (state := _machine_state(look)) != self._state:
+        if (state := machine_state(look)) != self._state:
             self._state, self._since_ms = state, milliseconds(self._clock.now())
         self._board.put(
             ("state", name),
@@ -360,7 +360,7 @@ class Visit:
                 "since": self._since_ms,
                 "level": standing.level.value,
                 "held": standing.held,
-                "permits": _permits(look.permits),
+                "permits": permits_shown(look.permits),
                 "setup_code": look.setup_code,
                 "mark": look.mark,
                 "job": None if work is None else work.job_id,
@@ -390,17 +390,3 @@ class Visit:
 
 def _bell(machine: str) -> str:
     return f"machine:{machine}"
-
-
-def _permits(permits: Permits) -> dict[str, bool | None]:
-    return {"remote": permits.remote, "ready": permits.ready, "handed_over": permits.handed_over}
-
-
-def _machine_state(look: Look) -> str:
-    """Give the machine's state in the words of OPC 40001-1 from the phases of its jobs."""
-    phases = {job.phase.name for job in look.jobs if job.phase is not None}
-    return "executing" if "RUNNING" in phases else "not_executing"
-
-
-def _away(reason: str, *, since_ms: int) -> dict[str, object]:
-    return {"state": "not_available", "since": since_ms, "why": reason}
