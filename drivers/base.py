@@ -91,11 +91,13 @@ class Receipt:
     """The machine's answer to one command; `evidence` is what it said, word for word.
 
     `known`: it says that it had accepted the same load before, and did nothing more.
+    `busy`, only with a refused load: nothing is wrong with the job, the machine has no room for it now.
     """
 
     answer: Answer
     evidence: str
     known: bool = False
+    busy: bool = False
 
 
 class Absence(StrEnum):

@@ -242,7 +242,8 @@ def receipt_of(command: Command, seq: int, status: Status) -> Receipt | None:
             # A memory that lags behind may discard again what was executed before a power cut.
             raise MailboxError("discarded when the PLC started (ACK_CODE 8), which proves nothing by itself")
         case code if code in _REFUSED:
-            return Receipt(answer=Answer.REFUSED, evidence=f"{_REFUSED[AckCode(code)]}: {evidence}")
+            no_room = loading and code == AckCode.CANNOT_ACCEPT
+            return Receipt(answer=Answer.REFUSED, evidence=f"{_REFUSED[AckCode(code)]}: {evidence}", busy=no_room)
         case code:
             raise MailboxError(f"ACK_CODE is {code}, which the map does not know")
 

@@ -145,7 +145,7 @@ class PlainSession(Speaking):
                 self._broken = str(error)
                 return _refused(f"not sent: {error}")
             if fault is not None:
-                return _refused(f"not sent: {fault}")
+                return Receipt(answer=Answer.REFUSED, evidence=f"not sent: {fault}", busy=True)
             return await self._start(command, baseline)
 
     async def _prepare(self, command: Command, baseline: Baseline) -> str | None:

@@ -56,6 +56,11 @@ class ReturnStatus:
         return bool(self.bits & 1)
 
     @property
+    def no_room(self) -> bool:
+        """Say whether the machine is unable to accept a job order now, and says nothing else against it."""
+        return self.bits & _STANDARD_BITS == 1 << 4
+
+    @property
     def unknown(self) -> bool:
         """Say whether the machine does not know the job, and nothing that contradicts it but its maker's codes."""
         return self.bits & _STANDARD_BITS == 1 << 1

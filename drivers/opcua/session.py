@@ -161,8 +161,10 @@ class JobControlSession:
             )
             status = _return_status(answer, position=0)
             doubt = "" if answer.status == 0 else f" ({status_name(answer.status)})"
-            given = Answer.ACCEPTED if status.accepted else Answer.REFUSED
-            return Receipt(answer=given, evidence=f"{status}{doubt}")
+            if status.accepted:
+                return Receipt(answer=Answer.ACCEPTED, evidence=f"{status}{doubt}")
+            no_room = status.no_room and command.kind in jobs.LOADING
+            return Receipt(answer=Answer.REFUSED, evidence=f"{status}{doubt}", busy=no_room)
 
     def _subject(self, command: Command) -> ua.Variant:
         if command.kind not in jobs.LOADING:

@@ -45,6 +45,7 @@ class ResolveAsked(Asked):
 
     action: Name
     note: Annotated[str, Field(max_length=1000)] = ""
+    good: Pieces | None = None
 
 
 class ReportAsked(Asked):
@@ -178,7 +179,7 @@ def _acts(desk: Desk) -> APIRouter:
 
     @router.post("/exceptions/{exception_id}/resolve", status_code=204)
     async def resolve(exception_id: int, asked: ResolveAsked, who: Person) -> None:
-        await desk.resolve(exception_id, asked.action, asked.note, who=who)
+        await desk.resolve(exception_id, asked.action, asked.note, good=asked.good, who=who)
 
     return router
 

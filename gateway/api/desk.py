@@ -189,10 +189,12 @@ class Desk:
         """Say that somebody looks after it."""
         await self.ledger.write(lambda tx: exceptions.acknowledge(tx, exception_id, who=who, at=self.clock.now()))
 
-    async def resolve(self, exception_id: int, action: str, note: str, *, who: str) -> None:
-        """Decide an exception by one of its actions."""
+    async def resolve(self, exception_id: int, action: str, note: str, *, good: int | None, who: str) -> None:
+        """Decide an exception by one of its actions; `good`: the pieces somebody has counted."""
         await self.ledger.write(
-            lambda tx: decisions.decide(tx, exception_id, action=action, who=who, note=note, now=self.clock.now())
+            lambda tx: decisions.decide(
+                tx, exception_id, action=action, who=who, note=note, good=good, now=self.clock.now()
+            )
         )
 
     async def dead_letters(self) -> list[View]:

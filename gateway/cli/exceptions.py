@@ -38,9 +38,13 @@ def resolve(
     exception_id: int,
     action: Annotated[str, typer.Option(help="One of the actions the list shows.")],
     note: Annotated[str, typer.Option(help="Why; kept in the audit trail.")] = "",
+    good: Annotated[
+        int | None, typer.Option(min=0, help="With `made` or `aborted`: the good pieces you have counted.")
+    ] = None,
     socket: SocketOption = None,
     state_dir: StateOption = None,
 ) -> None:
     """Decide it, in your name."""
-    post(f"/api/v1/exceptions/{exception_id}/resolve", {"action": action, "note": note}, socket=socket, state=state_dir)
+    asked = {"action": action, "note": note, **({} if good is None else {"good": good})}
+    post(f"/api/v1/exceptions/{exception_id}/resolve", asked, socket=socket, state=state_dir)
     typer.echo(f"exception {exception_id} is resolved: {action}", err=True)

@@ -309,10 +309,7 @@ def _begin(standing: Standing, work: Work, look: Look, finding: Finding, ability
 
 
 def _unfinished(look: Look, job_id: str) -> bool:
-    return any(
-        job.job_id == job_id and job.phase in {JobPhase.ALLOWED_TO_START, JobPhase.RUNNING, JobPhase.INTERRUPTED}
-        for job in look.jobs
-    )
+    return any(job.job_id == job_id and job.phase not in {None, JobPhase.ENDED, JobPhase.ABORTED} for job in look.jobs)
 
 
 def _accompany(standing: Standing, work: Work, look: Look, finding: Finding, ability: Ability) -> Step:

@@ -8,7 +8,7 @@ from gateway.ledger import facts
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception
 from gateway.ledger.job_ids import new_job_id
-from gateway.ledger.job_states import FELL_SHORT, IN_WORK, UNDER_WAY
+from gateway.ledger.job_states import DISOWNED, FELL_SHORT, IN_WORK, UNDER_WAY
 from gateway.ledger.jobs import move_job
 from gateway.ledger.lines import move_line
 from gateway.ledger.runs import move_run
@@ -248,12 +248,14 @@ def _plan_line(tx: Tx, requirement_id: int, *, now: datetime) -> None:
 
 
 def _insert_job(tx: Tx, run_id: int, one: Join, *, site: str, epoch: int) -> str:
-    """Make one waiting job for pieces of a requirement; after a job that fell short it is a remake of that one."""
+    """Make one waiting job for pieces of a requirement; after one that fell short, or that a person has said
+    was not made, it is a remake of that one.
+    """
     job_id = new_job_id(tx, site=site, epoch=epoch)
     before = row(
         tx,
         "SELECT j.job_id FROM allocations a JOIN jobs j USING (job_id) "  # noqa: S608 - a constant
-        f"WHERE a.requirement_id = :id AND {FELL_SHORT} ORDER BY j.rowid DESC LIMIT 1",
+        f"WHERE a.requirement_id = :id AND ({FELL_SHORT} OR {DISOWNED}) ORDER BY j.rowid DESC LIMIT 1",
         id=one.need.requirement_id,
     )
     change(

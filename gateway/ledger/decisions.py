@@ -12,25 +12,32 @@ from gateway.ledger.job_states import FELL_SHORT
 from gateway.ledger.lines import BY_A_PERSON, cancel_line, close_line
 from gateway.ledger.shortages import decide_shortage
 from gateway.ledger.sql import change, row, rows
-from gateway.ledger.unplanning import leave_runs
+from gateway.ledger.unplanning import leave_runs, withdraw
 
 _UNFINISHED = frozenset(
     {JobState.RELEASED, JobState.IN_DOUBT, JobState.ACCEPTED, JobState.RUNNING, JobState.INTERRUPTED}
 )
 
 
-def decide(tx: Tx, exception_id: int, *, action: str, who: str, note: str, now: datetime) -> None:
-    """Resolve an exception by one of its actions; raise `RefusedError` when that is not possible (any more)."""
+def decide(
+    tx: Tx, exception_id: int, *, action: str, who: str, note: str, now: datetime, good: int | None = None
+) -> None:
+    """Resolve an exception by one of its actions; raise `RefusedError` when that is not possible (any more).
+
+    `good`: the pieces that a person has counted, where a job was made or aborted; without it all, or none.
+    """
     subject = exceptions.subject_of(tx, exception_id)
+    if good is not None and not (subject.startswith("job:") and action in {"made", "aborted"}):
+        raise RefusedError(f"pieces are counted where a job was made or aborted, not for {action!r}")
     exceptions.resolve(tx, exception_id, action=action, who=who, note=note, at=now)
     kind, _, name = subject.partition(":")
     match kind, action:
         case "job", "not_made":
             _not_made(tx, name, who=who, now=now)
         case "job", "made":
-            _made(tx, name, who=who, note=note, now=now)
+            _made(tx, name, who=who, note=note, good=good, now=now)
         case "job", "aborted":
-            _aborted(tx, name, who=who, now=now)
+            _aborted(tx, name, who=who, good=good or 0, now=now)
         case "job", "retry":
             jobs.hold_job(tx, name, reason=None)
         case "job", "remake":
@@ -67,11 +74,15 @@ def decide(tx: Tx, exception_id: int, *, action: str, who: str, note: str, now: 
 
 
 def _not_made(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
-    """A person looked: the job was never started. In doubt it is sent again; otherwise its pieces are made anew."""
+    """A person looked: the job was never started. Its pieces are made anew, under another job id.
+
+    The id that may still be at the machine, or on its way there, is never sent again (decision 0019).
+    """
     match state := _state(tx, job_id):
         case JobState.IN_DOUBT:
             jobs.settle_open_command(tx, job_id, evidence=f"not made, says {who}", who=who, now=now)
             jobs.release_again(tx, job_id, who=who, now=now)
+            withdraw(tx, job_id, who=who, evidence=f"not made, says {who}", now=now)
         case JobState.RELEASED:
             jobs.move_job(
                 tx, job_id, seen=state, state=JobState.CANCELLED, who=who, evidence=f"not made, says {who}", now=now
@@ -80,17 +91,18 @@ def _not_made(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
             _conclude(tx, job_id, JobPhase.ABORTED, f"not made, says {who}", good=0, who=who, now=now)
 
 
-def _aborted(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
-    """A person looked: the job was started and did not finish. Its pieces are made anew, under another job id."""
-    _conclude(tx, job_id, JobPhase.ABORTED, f"started and not finished, says {who}", good=0, who=who, now=now)
+def _aborted(tx: Tx, job_id: str, *, who: str, good: int, now: datetime) -> None:
+    """A person looked: the job was started and did not finish. What lacks is made anew, under another job id."""
+    _conclude(tx, job_id, JobPhase.ABORTED, f"started and not finished, says {who}", good=good, who=who, now=now)
 
 
-def _made(tx: Tx, job_id: str, *, who: str, note: str, now: datetime) -> None:
-    """A person looked: the whole job was made."""
+def _made(tx: Tx, job_id: str, *, who: str, note: str, good: int | None, now: datetime) -> None:
+    """A person looked: the whole job was made, or so many good pieces of it."""
     job = row(tx, "SELECT quantity FROM jobs WHERE job_id = :job", job=job_id)
     assert job is not None
     evidence = f"made, says {who}" + (f": {note}" if note else "")
-    _conclude(tx, job_id, JobPhase.ENDED, evidence, good=job["quantity"], who=who, now=now)
+    counted = job["quantity"] if good is None else good
+    _conclude(tx, job_id, JobPhase.ENDED, evidence, good=counted, who=who, now=now)
 
 
 def _conclude(tx: Tx, job_id: str, phase: JobPhase, evidence: str, *, good: int, who: str, now: datetime) -> None:

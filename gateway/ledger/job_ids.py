@@ -24,8 +24,9 @@ def copy_job(tx: Tx, job_id: str, quantity: int, *, site: str, epoch: int, remak
     change(
         tx,
         "INSERT INTO jobs (job_id, run_id, machine, recipe, recipe_version, parameters, parameters_hash, quantity, "
-        "state, remake_of, promise_at) SELECT :copy, run_id, machine, recipe, recipe_version, parameters, "
-        "parameters_hash, :quantity, :state, COALESCE(:remade, remake_of), promise_at FROM jobs WHERE job_id = :job",
+        "state, remake_of, promise_at) SELECT :copy, run_id, machine, recipe, COALESCE((SELECT r.recipe_version "
+        "FROM allocations a JOIN requirements r USING (requirement_id) WHERE a.job_id = jobs.job_id LIMIT 1), "
+        "recipe_version), parameters, parameters_hash, :quantity, :state, COALESCE(:remade, remake_of), promise_at FROM jobs WHERE job_id = :job",
         copy=copy,
         quantity=quantity,
         state=JobState.WAITING,

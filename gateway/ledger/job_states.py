@@ -10,3 +10,8 @@ IN_WORK: Final = f"(j.state IN {UNFINISHED} OR j.first_piece = 'made')"
 FELL_SHORT: Final = (
     "(j.state IN ('completed','aborted') AND COALESCE(j.first_piece, '') <> 'made' AND a.good < a.quantity)"
 )
+# A named person has said that it was not made; its machine may still come to have it.
+DISOWNED: Final = (
+    "(j.state = 'cancelled' AND EXISTS (SELECT 1 FROM commands c WHERE c.job_id = j.job_id "
+    "AND c.settlement = 'person' AND c.kind IN ('load','load_start')))"
+)

@@ -163,20 +163,31 @@ def intent_of(tx: Tx, job_id: str, *, command_id: int, job_no: int, kind: Comman
     )
 
 
-def settle(tx: Tx, command_id: int, settlement: Settlement, *, evidence: str, now: datetime, who: str = "kvot") -> None:
+def settle(
+    tx: Tx,
+    command_id: int,
+    settlement: Settlement,
+    *,
+    evidence: str,
+    now: datetime,
+    who: str = "kvot",
+    busy: bool = False,
+) -> None:
     """Write down how a command ended, and in the same transaction what that means for its job (R5).
 
-    Where a person's word settles it, the caller moves the job: the person also says what became of it.
+    `busy`: it was refused for want of room only. Where a person's word settles it, the caller moves the job:
+    the person also says what became of it.
     """
     command = row(tx, "SELECT job_id, kind, machine FROM commands WHERE command_id = :id", id=command_id)
     assert command is not None
     settled = change(
         tx,
-        "UPDATE commands SET settlement = :settlement, settled_at = :at, evidence = :evidence "
+        "UPDATE commands SET settlement = :settlement, settled_at = :at, evidence = :evidence, busy = :busy "
         "WHERE command_id = :id AND settlement IS NULL",
         settlement=settlement,
         at=to_text(now),
         evidence=evidence,
+        busy=int(busy),
         id=command_id,
     )
     if settled != 1:
@@ -218,11 +229,14 @@ def release_again(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
 
 
 def refusals(tx: Tx, job_id: str) -> int:
-    """Count the commands of a job that were not accepted since the last accepted one or a person's decision."""
+    """Count the commands of a job that were not accepted since the last accepted one or a person's decision.
+
+    A machine that had no room has not refused the job.
+    """
     found = row(
         tx,
         "SELECT COUNT(*) AS refusals FROM commands WHERE job_id = :job AND settlement IN ('refused','absent') "
-        "AND command_id > COALESCE((SELECT MAX(command_id) FROM commands WHERE job_id = :job "
+        "AND NOT busy AND command_id > COALESCE((SELECT MAX(command_id) FROM commands WHERE job_id = :job "
         "AND settlement IN ('accepted','person')), 0)",
         job=job_id,
     )

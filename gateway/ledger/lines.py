@@ -229,6 +229,12 @@ def _replace_line(tx: Tx, line: RowMapping, plan: LinePlan, *, now: datetime) ->
         name=plan.line.name,
         line=line_id,
     )
+    change(
+        tx,
+        "DELETE FROM allocations WHERE requirement_id IN (SELECT requirement_id FROM requirements "
+        "WHERE line_id = :line)",  # of jobs that were taken back before they were sent
+        line=line_id,
+    )
     change(tx, "DELETE FROM requirements WHERE line_id = :line", line=line_id)
     _require(tx, line_id, plan)
 

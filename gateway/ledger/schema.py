@@ -213,7 +213,9 @@ jobs = table(
     maybe("promise_at"),  # of the lines it serves: the order of dispatch
     maybe("lot"),
     maybe("cleared_at"),
+    maybe("end_asked"),  # cancel or abort: what a shop or a person wants of the machine
     maybe("first_piece"),  # of a run that is held until its first piece is approved
+    among("end_asked", ("cancel", "abort")),
     among("first_piece", ("due", "made", "approved", "rejected")),
     Column("doubted_job", Text, Computed("CASE WHEN state = 'in_doubt' THEN job_id END", persisted=True), unique=True),
     Column(
@@ -280,6 +282,7 @@ commands = table(
     maybe("settlement"),
     maybe("settled_at"),
     maybe("evidence"),
+    flag("busy", 0),  # refused for want of room only: that is no word against the job
     Column(
         "unsettled_job",
         Text,
@@ -354,11 +357,8 @@ stock, run_needs, shelf = schema_stock.stock, schema_stock.run_needs, schema_sto
 
 # Prices (schema_prices.py) --------------------------------------------------------------------------
 
-offers = schema_prices.offers
-list_prices = schema_prices.list_prices
-price_log = schema_prices.price_log
-quotes = schema_prices.quotes
-proposals = schema_prices.proposals
+offers, list_prices, price_log = schema_prices.offers, schema_prices.list_prices, schema_prices.price_log
+quotes, proposals = schema_prices.quotes, schema_prices.proposals
 
 # What people and the world are told (schema_told.py) ------------------------------------------------
 

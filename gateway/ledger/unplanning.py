@@ -1,19 +1,69 @@
-"""What waits in an open run leaves it again, as if it had never joined: nothing was released for it."""
+"""What waits in an open run leaves it again, and what was released but never sent is taken back."""
 
 from datetime import datetime
 
 from gateway.domain.states import JobState
-from gateway.ledger import events
-from gateway.ledger.database import Tx
-from gateway.ledger.sql import change, rows
+from gateway.errors import IllegalTransitionError
+from gateway.ledger import events, exceptions, facts
+from gateway.ledger.database import Tx, ring
+from gateway.ledger.runs import follow_run
+from gateway.ledger.sql import change, row, rows
 
 
-def leave_runs(tx: Tx, line_id: int, *, now: datetime) -> bool:
-    """Cancel the waiting jobs of a line; False, and nothing is done, where one of its jobs was released already."""
-    if any(state != JobState.WAITING for state in _jobs(tx, line_id).values()):
+_NEVER_SENT = frozenset({JobState.WAITING, JobState.RELEASED})  # what a machine has may have been made
+
+
+def leave_runs(tx: Tx, line_id: int, *, who: str = "kvot", evidence: str = "not wanted", now: datetime) -> bool:
+    """Cancel the jobs of a line; False, and nothing is done, where one of them was sent and may be at a machine."""
+    if any(state not in _NEVER_SENT for state in _jobs(tx, line_id).values()):
         return False
-    cancel_waiting(tx, line_id, now=now)
+    take_back(tx, line_id, who=who, evidence=evidence, now=now)
     return True
+
+
+def take_back(tx: Tx, line_id: int, *, who: str = "kvot", evidence: str, now: datetime) -> None:
+    """Cancel those jobs of a line that no machine has: those that wait, and those that were released and not sent."""
+    for job_id, state in _jobs(tx, line_id).items():
+        if state == JobState.WAITING:
+            _cancel(tx, job_id, now=now)
+        elif state == JobState.RELEASED:
+            withdraw(tx, job_id, who=who, evidence=evidence, now=now)
+
+
+def withdraw(tx: Tx, job_id: str, *, who: str, evidence: str, now: datetime) -> None:
+    """Take back a released job: no command for it was accepted, and none is unsettled (the database sees to that).
+
+    Its pieces are owed again, if they are still wanted. Raise `IllegalTransitionError` when it is not released.
+    """
+    job = row(
+        tx,
+        "UPDATE jobs SET prev_state = state, state = 'cancelled' WHERE job_id = :job AND state = 'released' "
+        "RETURNING run_id, machine, quantity",
+        job=job_id,
+    )
+    if job is None:
+        raise IllegalTransitionError(f"job {job_id} is not released")
+    for subject in (f"job:{job_id}", f"delivery:{job_id}"):
+        exceptions.settle(tx, subject=subject, at=now)
+    events.record(
+        tx,
+        what="job.cancelled",
+        who=who,
+        subject=f"job:{job_id}",
+        at=now,
+        before={"state": JobState.RELEASED},
+        after={"state": JobState.CANCELLED, "evidence": evidence},
+    )
+    orders = rows(
+        tx,
+        "SELECT DISTINCT l.order_id FROM allocations a JOIN requirements r USING (requirement_id) "
+        "JOIN order_lines l USING (line_id) WHERE a.job_id = :job ORDER BY l.order_id",
+        job=job_id,
+    )
+    facts.post(tx, "job.cancelled", at=now, job_id=job_id, **job, orders=[one["order_id"] for one in orders])
+    follow_run(tx, job["run_id"], now=now)
+    ring(tx, f"machine:{job['machine']}")
+    ring(tx, "plan")
 
 
 def cancel_waiting(tx: Tx, line_id: int, *, now: datetime) -> None:

@@ -30,14 +30,17 @@ from gateway.ledger import events, first_pieces, intents, jobs, machines, probes
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.facts import milliseconds
 from gateway.ledger.jobs import Intent, Wire
+from gateway.ledger.renewing import renew
 from gateway.stages.backoff import Backoff
 from gateway.stages.board import Board
 from gateway.stages.link import LinkState
 from gateway.stages.noting import write_down
+from gateway.stages.pace import Pace
 from gateway.stages.probe import Prober, trusted
 from gateway.stages.shown import away, machine_state, permits_shown
 
 T = TypeVar("T")
+LOADING = frozenset({CommandKind.LOAD, CommandKind.LOAD_START})
 LONGEST_PAUSE_S = 10.0  # between two attempts to connect, so that a machine that is back is found soon
 
 
@@ -105,6 +108,7 @@ class Visit:
         self._tools = tool_codes(machine.families)
         self._waiting: Waiting | None = None  # the run whose turn it is waits for a person
         self._noted: tuple[tuple[Finding, ...], int | None] | None = None
+        self._pace = Pace()
         self._state = ""
         self._since_ms = 0
         self._ability = Ability(
@@ -139,9 +143,15 @@ class Visit:
             return False
         subject = None if standing.recovering else dispatch.subject(standing)  # an observable machine may be written to
         finding = await self._find(subject) if subject is not None else None
-        decided = dispatch.decide(standing, look, finding, self._ability)
+        decided = self._paced(dispatch.decide(standing, look, finding, self._ability), look)
         await self._show(standing, look, finding, decided)
         return await self._act(decided, standing, look)
+
+    def _paced(self, decided: dispatch.Step, look: Look) -> dispatch.Step:
+        """Load nothing into a machine that had no room a moment ago and shows no change."""
+        loads = isinstance(decided, dispatch.Send) and decided.kind in LOADING
+        why = self._pace.rests(look, now_s=self._clock.monotonic()) if loads else None
+        return decided if why is None else dispatch.Rest(why=why)
 
     async def _find(self, job_id: str) -> Finding:
         """Ask the machine for a job; one that names no jobs is judged by what it showed before the start."""
@@ -288,21 +298,36 @@ class Visit:
             boot=look.boot,
             baseline=look.baseline,
         )
-        intent = await self._write(standing, lambda tx: jobs.intend(tx, job_id, kind, wire, now=self._clock.now()))
+        recipes = self._machine.profile.recipes
+
+        def begin(tx: Tx) -> Intent | None:
+            if kind in LOADING and renew(tx, job_id, recipes, now=self._clock.now()):
+                return None
+            return jobs.intend(tx, job_id, kind, wire, now=self._clock.now())
+
+        intent = await self._write(standing, begin)
         if intent is None:
             return False
+        busy = False
         if (fault := self._unsafe(intent)) is not None:
             settlement, evidence = Settlement.REFUSED, f"not sent: {fault}"
         else:
             receipt = await self._session.send(self._command(intent))
             accepted = receipt.answer is Answer.ACCEPTED
             settlement, evidence = (Settlement.ACCEPTED if accepted else Settlement.REFUSED), receipt.evidence
+            busy = receipt.busy
         self._log.info("command answered", job=job_id, kind=kind, settlement=settlement, evidence=evidence)
         await self._ledger.write(
-            lambda tx: jobs.settle(tx, intent.command_id, settlement, evidence=evidence, now=self._clock.now())
+            lambda tx: jobs.settle(
+                tx, intent.command_id, settlement, evidence=evidence, now=self._clock.now(), busy=busy
+            )
         )
         if settlement is Settlement.ACCEPTED:
+            self._pace.taken()
             return False
+        if busy:
+            self._pace.refused(look, evidence, now_s=self._clock.monotonic())
+            return True
         await self._clock.sleep(self._machine.profile.settle_s)  # what refused just now is not asked again at once
         return True
 
@@ -312,7 +337,7 @@ class Visit:
             return "the look at the machine is too old by now"
         if intent.family not in self._machine.pieces_per_cycle:
             return f"this machine makes no family {intent.family!r}"
-        if intent.kind not in {CommandKind.LOAD, CommandKind.LOAD_START}:
+        if intent.kind not in LOADING:
             return None
         recipe = self._machine.profile.recipes.get(intent.recipe)
         if recipe is None:

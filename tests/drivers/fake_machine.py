@@ -253,7 +253,7 @@ class FakeMachine:
         if fault is Fault.REFUSE:
             return _refused("unable to accept the job order (bit 4)")
         if fault is Fault.BUSY:
-            return _refused("unable to accept the job order (bit 4): busy with other work")
+            return _refused("unable to accept the job order (bit 4): busy with other work", busy=True)
         receipt = self._execute(command)
         if fault is Fault.LOSE_ANSWER:
             raise DriverError("no answer in time")
@@ -306,7 +306,7 @@ class FakeMachine:
         if command.job_id in self.jobs and self._duplicates == "refuse":
             return _refused("unable to accept the job order (bit 4): the id exists")
         if unfinished >= self._slots or not self.permits.remote:
-            return _refused("unable to accept the job order (bit 4): no room, or not in remote")
+            return _refused("unable to accept the job order (bit 4): no room, or not in remote", busy=True)
         released = command.kind is CommandKind.LOAD_START and self._may_move()
         phase = JobPhase.ALLOWED_TO_START if released else JobPhase.NOT_ALLOWED_TO_START
         self.jobs[command.job_id] = FakeJob(command=command, phase=phase)
@@ -397,5 +397,5 @@ def _accepted() -> Receipt:
     return Receipt(answer=Answer.ACCEPTED, evidence="no error (bit 0)")
 
 
-def _refused(evidence: str) -> Receipt:
-    return Receipt(answer=Answer.REFUSED, evidence=evidence)
+def _refused(evidence: str, *, busy: bool = False) -> Receipt:
+    return Receipt(answer=Answer.REFUSED, evidence=evidence, busy=busy)
