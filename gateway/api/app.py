@@ -10,6 +10,7 @@ from pydantic import Field
 
 from gateway import __version__
 from gateway.api.backups import backup_routes
+from gateway.api.changes import change_routes
 from gateway.api.desk import Desk, View
 from gateway.api.person import Asked, HoldAsked, Person, found
 from gateway.api.probing import probe_routes
@@ -67,6 +68,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(_questions(desk), prefix="/api/v1")
     app.include_router(_traces(desk), prefix="/api/v1/trace")
     app.include_router(_acts(desk), prefix="/api/v1")
+    app.include_router(change_routes(desk), prefix="/api/v1")
     app.include_router(run_routes(desk), prefix="/api/v1/runs")
     app.include_router(probe_routes(desk), prefix="/api/v1/machines")
     app.include_router(_stations(desk), prefix="/api/v1/stations")

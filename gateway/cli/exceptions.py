@@ -36,6 +36,7 @@ def ack(exception_id: int, socket: SocketOption = None, state_dir: StateOption =
 @app.command()
 def resolve(
     exception_id: int,
+    *,
     action: Annotated[str, typer.Option(help="One of the actions the list shows.")],
     note: Annotated[str, typer.Option(help="Why; kept in the audit trail.")] = "",
     good: Annotated[

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.client import get
+from gateway.cli.client import get, post
 from gateway.cli.options import SocketOption, StateOption
 from gateway.cli.output import Output, OutputOption, show
 
@@ -45,3 +45,22 @@ def show_job(
     show(serves, output, ("order_id", "number", "product", "name", "quantity", "good"))
     show(commands, output, ("kind", "attempt", "job_no", "endpoint", "intended_at", "settlement", "evidence"))
     show(history, output, ("at", "what", "who", "after"))
+
+
+@app.command()
+def abort(job_id: str, socket: SocketOption = None, state_dir: StateOption = None) -> None:
+    """Ask the machine, in your name, to abort a job it has; it must be armed at level start."""
+    typer.echo(post(f"/api/v1/jobs/{job_id}/abort", {}, socket=socket, state=state_dir)["done"], err=True)
+
+
+@app.command()
+def reroute(
+    job_id: str,
+    machine: Annotated[str, typer.Option(help="Another machine of the same family.")],
+    socket: SocketOption = None,
+    state_dir: StateOption = None,
+) -> None:
+    """Give a released job that was never sent to another machine."""
+    typer.echo(
+        post(f"/api/v1/jobs/{job_id}/reroute", {"machine": machine}, socket=socket, state=state_dir)["done"], err=True
+    )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.client import get
+from gateway.cli.client import get, post
 from gateway.cli.options import SocketOption, StateOption
 from gateway.cli.output import Output, OutputOption, show
 
@@ -59,3 +59,15 @@ def show_order(
             )
             history += job["history"]
         show(sorted(history, key=lambda event: str(event["at"])), output, ("at", "what", "who", "subject", "after"))
+
+
+@app.command()
+def cancel(order_id: int, socket: SocketOption = None, state_dir: StateOption = None) -> None:
+    """Cancel an order in your name: what no machine has is taken back, the rest is one question a line."""
+    typer.echo(post(f"/api/v1/orders/{order_id}/cancel", {}, socket=socket, state=state_dir)["done"], err=True)
+
+
+@app.command()
+def retry(order_id: int, socket: SocketOption = None, state_dir: StateOption = None) -> None:
+    """Have what was set aside of an order read again, after the configuration was changed."""
+    typer.echo(post(f"/api/v1/orders/{order_id}/retry", {}, socket=socket, state=state_dir)["done"], err=True)

@@ -11,6 +11,7 @@ from gateway.cli import (
     jobs,
     machines,
     orders,
+    outbox,
     probe,
     run,
     runs,
@@ -52,6 +53,7 @@ app.add_typer(stock.app, name="stock", help="Material as people count it, and go
 app.add_typer(exceptions.app, name="exceptions", help="What people must decide.")
 app.add_typer(backup.app, name="backup", help="Copies of the ledger, and one of them back in its place.")
 app.add_typer(db.app, name="db", help="The ledger's file.")
+app.add_typer(outbox.app, name="outbox", help="What could not be told.")
 app.add_typer(config.app, name="config", help="Check, show and describe the configuration.")
 app.add_typer(bench.app, name="bench", help="What Kvot costs and how fast it is, on this computer.")
 app.add_typer(simulate.app, name="simulate", help="Shops and machines that do not exist.")

@@ -18,6 +18,7 @@ from gateway.domain.steps import (
     Doubt,
     Follow,
     HoldMachine,
+    NotEnded,
     OpenCommand,
     Rest,
     Send,
@@ -28,6 +29,7 @@ from gateway.domain.steps import (
 
 __all__ = [
     "REFUSALS",
+    "THERE_AFTER_ALL",
     "Ability",
     "Answered",
     "Cleared",
@@ -35,6 +37,7 @@ __all__ = [
     "Doubt",
     "Follow",
     "HoldMachine",
+    "NotEnded",
     "OpenCommand",
     "Rest",
     "Send",
@@ -47,6 +50,7 @@ __all__ = [
     "subject",
 ]
 
+THERE_AFTER_ALL = "the machine has a job that was said not to be made"
 REFUSALS = 3  # after so many refusals in a row a person decides
 _MOVED = frozenset({JobPhase.RUNNING, JobPhase.INTERRUPTED, JobPhase.ENDED, JobPhase.ABORTED})
 _FOLLOW = {
@@ -66,6 +70,7 @@ class Work:
     held: str | None
     refusals: int  # commands refused in a row for this job
     tool_code: str | None = None  # the tool that its run needs
+    end: CommandKind | None = None  # cancel or abort: it is wanted no more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +85,7 @@ class Standing:
     asked: frozenset[str] = frozenset()  # causes of the open doubts about the subject
     mark: int = 0  # the highest job number the machine was ever seen to have accepted
     called: bool = False  # people are asked about the machine itself
+    disowned: frozenset[str] = frozenset()  # jobs that a person has said were not made there
     attended: bool = True  # the work would end while somebody is there, or may go on without
     recovering: bool = False  # a backup was restored, and not everything was asked again yet
     trust: Trust = TRUSTED  # whether what its type says of its memory is proven, or accepted by name
@@ -120,6 +126,9 @@ def decide(standing: Standing, look: Look, finding: Finding | None, ability: Abi
         return HoldMachine(reason=lost, asks=False)
     if (fell := _lost_hand(standing, look)) is not None:
         return fell
+    if there := sorted(job.job_id for job in look.jobs if job.job_id in standing.disowned and job.phase is not None):
+        text = "it may have been made besides the one that replaces it: look at the machine, and remove it there"
+        return Doubt(job_id=there[0], cause=THERE_AFTER_ALL, evidence=text, actions=("close",))
     if finding is None:
         assert subject(standing) is None
         step: Step = Rest(why="no job")
@@ -339,6 +348,8 @@ def _accompany(standing: Standing, work: Work, look: Look, finding: Finding, abi
         if work.state is JobState.ACCEPTED and state is JobState.INTERRUPTED:
             state = JobState.RUNNING  # it has moved: seen late, it passes through running
         return Follow(job_id=work.job_id, seen=work.state, state=state, evidence=finding.evidence)
+    if work.end is not None:
+        return _ask_end(standing, work, work.end, phase, ability)
     if work.state is not JobState.ACCEPTED:
         return Rest(why=f"job {work.job_id} is {work.state}")
     return _ask_start(standing, work, look, phase, ability)
@@ -363,6 +374,21 @@ def _ask_start(standing: Standing, work: Work, look: Look, phase: JobPhase, abil
     if CommandKind.START not in ability.kinds:
         return Rest(why=f"job {work.job_id} is loaded: press Start at the panel")
     return Send(kind=CommandKind.START, job_id=work.job_id)
+
+
+def _ask_end(standing: Standing, work: Work, end: CommandKind, phase: JobPhase, ability: Ability) -> Step:
+    """Ask the machine to end a job that is wanted no more; what has moved ends by a named person's wish only."""
+    kind = CommandKind.STOP if end is CommandKind.ABORT and end not in ability.kinds else end
+    if kind not in ability.kinds:
+        return NotEnded(job_id=work.job_id, evidence=f"it cannot be asked to {end.value} a job: end it at the panel")
+    if end is CommandKind.CANCEL and phase in _MOVED:
+        return NotEnded(job_id=work.job_id, evidence="it has begun meanwhile")
+    needed = Level.LOAD if end is CommandKind.CANCEL else Level.START
+    if standing.level.rank < needed.rank:
+        return Rest(why=f"job {work.job_id} is wanted no more: end it at the panel, or arm the machine")
+    if standing.held is not None:
+        return Rest(why=f"job {work.job_id} is wanted no more; held: {standing.held}")
+    return Send(kind=kind, job_id=work.job_id)
 
 
 def _clear(standing: Standing, work: Work, finding: Finding, ability: Ability) -> Step:

@@ -83,6 +83,14 @@ class Doubt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NotEnded:
+    """A job is wanted no more, and the machine cannot be asked to end it: a person decides."""
+
+    job_id: str
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Answered:
     """The machine has answered what a person was asked about this job: the question is closed."""
 
@@ -107,4 +115,4 @@ class Rest:
     why: str
 
 
-Step = Send | Settle | Follow | Conclude | Cleared | Doubt | Answered | HoldMachine | Rest
+Step = Send | Settle | Follow | Conclude | Cleared | Doubt | NotEnded | Answered | HoldMachine | Rest

@@ -248,9 +248,7 @@ def _plan_line(tx: Tx, requirement_id: int, *, now: datetime) -> None:
 
 
 def _insert_job(tx: Tx, run_id: int, one: Join, *, site: str, epoch: int) -> str:
-    """Make one waiting job for pieces of a requirement; after one that fell short, or that a person has said
-    was not made, it is a remake of that one.
-    """
+    """Make one waiting job for pieces of a requirement, a remake of the last that fell short or was said not made."""
     job_id = new_job_id(tx, site=site, epoch=epoch)
     before = row(
         tx,

@@ -6,13 +6,13 @@ from drivers.base import Finding, JobPhase
 from gateway.domain.intake import UNKNOWN_ARTICLE
 from gateway.domain.states import JobState, LineState
 from gateway.errors import RefusedError
-from gateway.ledger import exceptions, files, jobs, recovery_answers
+from gateway.ledger import ending, exceptions, files, jobs, letters, recovery_answers
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.job_states import FELL_SHORT
 from gateway.ledger.lines import BY_A_PERSON, cancel_line, close_line
 from gateway.ledger.shortages import decide_shortage
 from gateway.ledger.sql import change, row, rows
-from gateway.ledger.unplanning import leave_runs, withdraw
+from gateway.ledger.unplanning import take_back, withdraw
 
 _UNFINISHED = frozenset(
     {JobState.RELEASED, JobState.IN_DOUBT, JobState.ACCEPTED, JobState.RUNNING, JobState.INTERRUPTED}
@@ -50,8 +50,14 @@ def decide(
             _close_article(tx, name, now=now)
         case "order", "close":
             _close_row(tx, name, now=now)
-        case "order", "to_shelf":
-            _cancel_after_release(tx, name, now=now)
+        case "order", "to_shelf" | "withdraw" | "abort":
+            line_id = _cancel_after_release(tx, name, now=now)
+            if action != "to_shelf":
+                ending.end_jobs(tx, line_id, abort=action == "abort", who=who, now=now)
+        case "job", "abort":
+            ending.abort_job(tx, name, who=who, now=now)
+        case "order" | "offer", "replay":
+            letters.replay(tx, subject, who=who, now=now)
         case "requirement", "retry":
             _allow_more_remakes(tx, int(name))
         case "run", "release_part" | "hold":
@@ -169,8 +175,8 @@ def _close_row(tx: Tx, name: str, *, now: datetime) -> None:
         close_line(tx, line["line_id"], state=LineState.CANCELLED, reason=BY_A_PERSON, now=now)
 
 
-def _cancel_after_release(tx: Tx, name: str, *, now: datetime) -> None:
-    """Nobody wants this line any more, though it was begun: what is made of it goes to the shelf."""
+def _cancel_after_release(tx: Tx, name: str, *, now: datetime) -> int:
+    """Nobody wants this line any more, though it was begun: what is made of it goes to the shelf. Give its id."""
     order_id, _, shop_line_id = name.partition("/")
     line = row(
         tx,
@@ -180,6 +186,7 @@ def _cancel_after_release(tx: Tx, name: str, *, now: datetime) -> None:
     )
     assert line is not None
     cancel_line(tx, line["line_id"], reason=BY_A_PERSON, now=now)
+    return int(line["line_id"])
 
 
 def _allow_more_remakes(tx: Tx, requirement_id: int) -> None:
@@ -204,15 +211,5 @@ def _close_line_of_file(tx: Tx, file_id: int, *, who: str, now: datetime) -> Non
     line_id = files.line_of(tx, file_id)
     if line_id is None:
         return
-    if not leave_runs(tx, line_id, now=now):
-        for job in rows(
-            tx,
-            "SELECT DISTINCT a.job_id FROM allocations a JOIN requirements r USING (requirement_id) "
-            "JOIN jobs j USING (job_id) WHERE r.line_id = :line AND j.state = 'released'",
-            line=line_id,
-        ):
-            if files.lacking(tx, job["job_id"]):
-                evidence = f"its file does not come, says {who}"
-                seen, state = JobState.RELEASED, JobState.CANCELLED
-                jobs.move_job(tx, job["job_id"], seen=seen, state=state, who=who, evidence=evidence, now=now)
+    take_back(tx, line_id, who=who, evidence=f"its file does not come, says {who}", now=now)
     close_line(tx, line_id, state=LineState.CANCELLED, reason=BY_A_PERSON, now=now)

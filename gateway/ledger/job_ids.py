@@ -1,9 +1,9 @@
-"""Job ids: `<site>-<epoch>-<n>`, never used twice, and a part of a job as a job of its own."""
+"""Job ids: `<site>-<epoch>-<n>`, never used twice; job numbers at a machine; a part of a job as its own job."""
 
 from gateway.domain.states import JobState
 from gateway.ledger.counters import next_number
 from gateway.ledger.database import Tx
-from gateway.ledger.sql import change
+from gateway.ledger.sql import change, insert, row
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -26,7 +26,8 @@ def copy_job(tx: Tx, job_id: str, quantity: int, *, site: str, epoch: int, remak
         "INSERT INTO jobs (job_id, run_id, machine, recipe, recipe_version, parameters, parameters_hash, quantity, "
         "state, remake_of, promise_at) SELECT :copy, run_id, machine, recipe, COALESCE((SELECT r.recipe_version "
         "FROM allocations a JOIN requirements r USING (requirement_id) WHERE a.job_id = jobs.job_id LIMIT 1), "
-        "recipe_version), parameters, parameters_hash, :quantity, :state, COALESCE(:remade, remake_of), promise_at FROM jobs WHERE job_id = :job",
+        "recipe_version), parameters, parameters_hash, :quantity, "
+        ":state, COALESCE(:remade, remake_of), promise_at FROM jobs WHERE job_id = :job",
         copy=copy,
         quantity=quantity,
         state=JobState.WAITING,
@@ -55,6 +56,19 @@ def split_waiting(tx: Tx, job_id: str, quantity: int, *, site: str, epoch: int) 
             job=job_id,
         )
     return copy
+
+
+def job_no(tx: Tx, machine: str, job_id: str) -> int:
+    """Give the job's number at this machine: the same for the same pair, rising, above all it has ever accepted."""
+    known = row(
+        tx, "SELECT job_no FROM job_numbers WHERE machine = :machine AND job_id = :job", machine=machine, job=job_id
+    )
+    if known is not None:
+        return int(known["job_no"])
+    above = row(tx, "SELECT hwm_job FROM machine_facts WHERE machine = :machine", machine=machine)
+    number = next_number(tx, f"job_no:{machine}", above=0 if above is None else above["hwm_job"])
+    insert(tx, "job_numbers", machine=machine, job_no=number, job_id=job_id)
+    return number
 
 
 def _base36(number: int) -> str:

@@ -11,9 +11,10 @@ from drivers.base import CommandKind, Finding, Scalar
 from gateway.domain.dispatch import REFUSALS, Settlement
 from gateway.domain.states import JobState, LineState
 from gateway.errors import IllegalTransitionError
-from gateway.ledger import events, exceptions, facts, files, recovery
-from gateway.ledger.counters import next_number
+from gateway.ledger import ending, events, exceptions, facts, files, recovery
 from gateway.ledger.database import Tx, ring
+from gateway.ledger.job_ids import job_no
+from gateway.ledger.labels import labels
 from gateway.ledger.lines import move_line
 from gateway.ledger.lots import open_lot
 from gateway.ledger.runs import follow_run
@@ -21,9 +22,11 @@ from gateway.ledger.sql import change, insert, row, rows
 from gateway.ledger.stock import use_up
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
+from gateway.ledger.unplanning import withdraw
 from gateway.ledger.yields import allocate, withhold
 
 _LOADING = frozenset({CommandKind.LOAD, CommandKind.LOAD_START})
+_ENDING = frozenset({CommandKind.CANCEL, CommandKind.STOP, CommandKind.ABORT})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +116,7 @@ def intend(tx: Tx, job_id: str, kind: CommandKind, wire: Wire, *, now: datetime)
         tx, "SELECT COUNT(*) + 1 AS attempt FROM commands WHERE job_id = :job AND kind = :kind", job=job_id, kind=kind
     )
     assert attempt is not None
-    number = _job_no(tx, wire.machine, job_id)
+    number = job_no(tx, wire.machine, job_id)
     if kind in _LOADING:
         move_job(
             tx, job_id, seen=JobState.RELEASED, state=JobState.IN_DOUBT, who="kvot", evidence=f"intent: {kind}", now=now
@@ -158,7 +161,7 @@ def intent_of(tx: Tx, job_id: str, *, command_id: int, job_no: int, kind: Comman
         parameters=orjson.loads(job["parameters"]),
         family=job["family"],
         quantity=job["quantity"],
-        labels=_labels(tx, job_id),
+        labels=labels(tx, job_id),
         baseline=baseline,
     )
 
@@ -205,11 +208,18 @@ def settle(
     if kind in _LOADING and settlement is not Settlement.PERSON:
         state = JobState.ACCEPTED if accepted else JobState.RELEASED
         move_job(tx, job_id, seen=JobState.IN_DOUBT, state=state, who=who, evidence=evidence, now=now)
+        if not accepted and ending.is_asked_to_end(tx, job_id):
+            withdraw(tx, job_id, who=who, evidence="wanted no more", now=now)
     elif kind is CommandKind.CLEAR and accepted:
         cleared(tx, job_id, now=now)
     elif kind is CommandKind.CANCEL and accepted:
         move_job(tx, job_id, seen=JobState.ACCEPTED, state=JobState.CANCELLED, who=who, evidence=evidence, now=now)
-    if not accepted and settlement is not Settlement.PERSON:
+    if kind in _ENDING and settlement is not Settlement.PERSON:
+        if accepted:
+            ending.ended(tx, job_id)
+        else:
+            ending.not_ended(tx, job_id, evidence=evidence, now=now)
+    elif not accepted and settlement is not Settlement.PERSON:
         _hold_when_refused_too_often(tx, job_id, evidence, now=now)
     ring(tx, f"machine:{command['machine']}")
 
@@ -338,14 +348,20 @@ def raise_doubt(tx: Tx, job_id: str, *, cause: str, evidence: str, actions: tupl
 def _hold_when_refused_too_often(tx: Tx, job_id: str, evidence: str, *, now: datetime) -> None:
     job = row(tx, "SELECT state FROM jobs WHERE job_id = :job", job=job_id)
     assert job is not None
-    if refusals(tx, job_id) < REFUSALS or job["state"] in {JobState.COMPLETED, JobState.ABORTED}:
+    if refusals(tx, job_id) < REFUSALS or job["state"] in {JobState.COMPLETED, JobState.ABORTED, JobState.CANCELLED}:
         return
     hold_job(tx, job_id, reason="not accepted by the machine")
     raise_doubt(tx, job_id, cause="not accepted by the machine", evidence=evidence, actions=("retry",), now=now)
 
 
 def _hold_after_abort(tx: Tx, job_id: str, good: int, quantity: int, finding: Finding, *, now: datetime) -> None:
-    if good >= quantity:
+    wanted = row(
+        tx,
+        "SELECT 1 FROM allocations a JOIN requirements r USING (requirement_id) JOIN order_lines l USING (line_id) "
+        "WHERE a.job_id = :job AND l.state <> 'cancelled'",
+        job=job_id,
+    )
+    if good >= quantity or wanted is None:
         return
     change(
         tx,
@@ -383,31 +399,3 @@ def _orders_of(tx: Tx, job_id: str) -> list[int]:
         job=job_id,
     )
     return [one["order_id"] for one in found]
-
-
-def _labels(tx: Tx, job_id: str) -> dict[str, str | tuple[str, ...]]:
-    """Give what a machine may want to show: order numbers, article, a readable name, its files. No personal facts."""
-    found = rows(
-        tx,
-        "SELECT o.number, l.product, l.name FROM allocations a JOIN requirements r USING (requirement_id) "
-        "JOIN order_lines l USING (line_id) JOIN orders o USING (order_id) WHERE a.job_id = :job ORDER BY o.order_id",
-        job=job_id,
-    )
-    if not found:
-        return {}
-    numbers = tuple(dict.fromkeys(one["number"] for one in found))
-    labels = {"order_numbers": numbers, "sku": found[0]["product"] or "", "job_name": found[0]["name"]}
-    return {**labels, "files": names} if (names := files.names(tx, job_id)) else labels
-
-
-def _job_no(tx: Tx, machine: str, job_id: str) -> int:
-    """Give the job's number at this machine: the same for the same pair, rising, above all it has ever accepted."""
-    known = row(
-        tx, "SELECT job_no FROM job_numbers WHERE machine = :machine AND job_id = :job", machine=machine, job=job_id
-    )
-    if known is not None:
-        return int(known["job_no"])
-    above = row(tx, "SELECT hwm_job FROM machine_facts WHERE machine = :machine", machine=machine)
-    number = next_number(tx, f"job_no:{machine}", above=0 if above is None else above["hwm_job"])
-    insert(tx, "job_numbers", machine=machine, job_no=number, job_id=job_id)
-    return number

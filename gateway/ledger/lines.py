@@ -12,14 +12,14 @@ from gateway.domain.orders import ShopOrder
 from gateway.domain.products import Family
 from gateway.domain.states import LineState
 from gateway.errors import IllegalTransitionError
-from gateway.ledger import facts, files, offers
+from gateway.ledger import ending, facts, files, offers
 from gateway.ledger.database import Tx
 from gateway.ledger.exceptions import open_exception, settle
 from gateway.ledger.shelf import give_back, give_up
 from gateway.ledger.sql import change, insert, row
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
-from gateway.ledger.unplanning import cancel_waiting, leave_runs
+from gateway.ledger.unplanning import leave_runs, take_back
 
 BY_A_PERSON = "closed by a person"
 _TOO_LATE = "changed after release"
@@ -120,7 +120,8 @@ def revise_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, n
     if seen in _PASSED_OVER:
         return
     if plan.state is LineState.CANCELLED:
-        withdraw_line(tx, line, plan.reason or "cancelled", reading, now=now)
+        reason = plan.reason or "cancelled"
+        withdraw_line(tx, line, reason, shop=reading.shop, shop_order_id=reading.order.shop_order_id, now=now)
         return
     wanted = (plan.line.quantity, _json(plan.line.options), _json(plan.line.skus))
     same = wanted == (line["quantity"], line["options"], line["skus"])
@@ -132,7 +133,7 @@ def revise_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, n
             reread_line(tx, line, plan, reading, now=now)
     elif not same:
         text = f"the shop now says {plan.line.quantity} of {plan.line.name!r}"
-        _ask(tx, line, _TOO_LATE, text, now=now)
+        _ask(tx, line, _TOO_LATE, text, actions=("make_anyway", "close"), now=now)
     elif plan.state is LineState.NOT_DUE and seen is not LineState.MADE:
         _ask(tx, line, _TOO_LATE, plan.reason or "no longer due", now=now)
 
@@ -150,29 +151,37 @@ def reread_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, n
     _replace_line(tx, line, plan, now=now)
     _want_files(tx, line_id, plan, reading, now=now)
     if seen is LineState.QUARANTINED and line["reason"] != plan.reason:
-        _settle_trouble(tx, line, reading, now=now)
+        _settle_trouble(tx, line, shop=reading.shop, shop_order_id=reading.order.shop_order_id, now=now)
     _raise_trouble(tx, plan, now=now)
 
 
-def withdraw_line(tx: Tx, line: RowMapping, reason: str, reading: Reading, *, now: datetime) -> None:
-    """Cancel a line for which nothing was released; afterwards a person decides."""
+def withdraw_line(
+    tx: Tx, line: RowMapping, reason: str, *, shop: str, shop_order_id: str, who: str = "kvot", now: datetime
+) -> None:
+    """Cancel a line of which no machine has anything, or of which all is loaded and not begun: that is asked back.
+
+    Afterwards a person decides.
+    """
     line = _unplanned(tx, line, now=now)
     seen = LineState(line["state"])
     if seen in _PASSED_OVER:
         return
-    if seen not in _UNRELEASED:
-        _ask(tx, line, _TOO_LATE, reason, actions=("close", "to_shelf"), now=now)
+    loaded = seen not in _UNRELEASED and ending.only_loaded(tx, line["line_id"])
+    if seen not in _UNRELEASED and not loaded:
+        _ask(tx, line, _TOO_LATE, reason, actions=ending.answers(tx, line["line_id"]), now=now)
         return
     _end_line(tx, line["line_id"], seen=seen, state=LineState.CANCELLED, reason=reason, now=now)
+    if loaded:
+        ending.end_jobs(tx, line["line_id"], abort=False, who=who, now=now)
     if seen is LineState.QUARANTINED:
-        _settle_trouble(tx, line, reading, now=now)
+        _settle_trouble(tx, line, shop=shop, shop_order_id=shop_order_id, now=now)
 
 
 def _end_line(tx: Tx, line_id: int, *, seen: LineState, state: LineState, reason: str, now: datetime) -> None:
-    """End a line with all that hangs on it: jobs that wait are not made, and finished goods go to the shelf."""
+    """End a line with all that hangs on it: jobs that no machine has are not made, finished goods go to the shelf."""
     move_line(tx, line_id, seen=seen, state=state, reason=reason)
     files.settle_line(tx, line_id, now=now)
-    cancel_waiting(tx, line_id, now=now)
+    take_back(tx, line_id, evidence=reason, now=now)
     give_up(tx, line_id, now=now)
 
 
@@ -279,13 +288,13 @@ def _raise_trouble(tx: Tx, plan: LinePlan, *, now: datetime) -> None:
         )
 
 
-def _settle_trouble(tx: Tx, line: RowMapping, reading: Reading, *, now: datetime) -> None:
+def _settle_trouble(tx: Tx, line: RowMapping, *, shop: str, shop_order_id: str, now: datetime) -> None:
     """Close what was asked about a line; what was asked about its article only if no other line waits for that."""
-    settle(tx, subject=f"order:{reading.shop}/{reading.order.shop_order_id}/{line['shop_line_id']}", at=now)
+    settle(tx, subject=f"order:{shop}/{shop_order_id}/{line['shop_line_id']}", at=now)
     skus = orjson.loads(line["skus"])
     article = skus[0] if skus else line["name"]
-    if not _waits_for(tx, reading.shop, article, but=line["line_id"]):
-        settle(tx, subject=f"sku:{reading.shop}/{article}", at=now)
+    if not _waits_for(tx, shop, article, but=line["line_id"]):
+        settle(tx, subject=f"sku:{shop}/{article}", at=now)
 
 
 def _waits_for(tx: Tx, shop: str, article: str, *, but: int) -> bool:

@@ -6,15 +6,16 @@ from datetime import datetime
 from sqlalchemy import RowMapping
 
 from drivers.base import CommandKind
-from gateway.domain.dispatch import OpenCommand, Standing, Work
+from gateway.domain.dispatch import THERE_AFTER_ALL, OpenCommand, Standing, Work
 from gateway.domain.machines import Arming, Lapse, Level, in_force
 from gateway.domain.states import JobState
 from gateway.errors import RefusedError
 from gateway.ledger import events, facts, files, recovery
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import is_asked, open_exception, settle
+from gateway.ledger.job_states import DISOWNED
 from gateway.ledger.jobs import doubts, refusals
-from gateway.ledger.sql import change, row
+from gateway.ledger.sql import change, row, rows
 from gateway.ledger.times import to_text
 
 _LAPSED = "arming lapsed"
@@ -180,12 +181,27 @@ def standing(
             held=_held(tx, job),
             refusals=refusals(tx, job["job_id"]),
             tool_code=(tools or {}).get(job["family"]),
+            end=None if job["end_asked"] is None else CommandKind(job["end_asked"]),
         ),
         asked=doubts(tx, subject),
         mark=known["hwm_job"],
         called=is_asked(tx, f"machine:{machine}"),
         recovering=recovery.pending(tx),
+        disowned=_disowned(tx, machine),
     )
+
+
+def _disowned(tx: Tx, machine: str) -> frozenset[str]:
+    """Give the jobs sent there that a person has said were not made, where nobody was told that they are there."""
+    found = rows(
+        tx,
+        "SELECT j.job_id FROM jobs j WHERE j.machine = :machine "  # noqa: S608 - a constant
+        f"AND {DISOWNED} AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.subject = 'job:' || j.job_id "
+        "AND e.cause = :cause)",
+        machine=machine,
+        cause=THERE_AFTER_ALL,
+    )
+    return frozenset(one["job_id"] for one in found)
 
 
 def _current(tx: Tx, machine: str) -> RowMapping | None:
@@ -201,7 +217,7 @@ def _current(tx: Tx, machine: str) -> RowMapping | None:
     ):
         found = row(
             tx,
-            "SELECT j.job_id, j.state, j.hold_reason, j.run_id, r.family, r.hold_reason AS run_held "  # noqa: S608
+            "SELECT j.job_id, j.state, j.hold_reason, j.end_asked, j.run_id, r.family, r.hold_reason AS run_held "  # noqa: S608
             f"FROM jobs j JOIN runs r USING (run_id) WHERE j.machine = :machine AND {condition} "
             "ORDER BY j.promise_at, j.rowid LIMIT 1",
             machine=machine,

@@ -164,4 +164,5 @@ def _revise(tx: Tx, order_id: int, reading: Reading, digest: str, *, revision: i
         else:
             revise_line(tx, line, plan, reading, now=now)
     for line in lines.values():  # a row that is gone from the order is no longer wanted
-        withdraw_line(tx, line, "removed from the order", reading, now=now)
+        where = {"shop": reading.shop, "shop_order_id": order.shop_order_id}
+        withdraw_line(tx, line, "removed from the order", **where, now=now)

@@ -4,29 +4,33 @@ from datetime import datetime
 
 from gateway.domain.states import JobState
 from gateway.errors import IllegalTransitionError
-from gateway.ledger import events, exceptions, facts
+from gateway.ledger import events, exceptions, facts, recovery
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.runs import follow_run
 from gateway.ledger.sql import change, row, rows
 
 
-_NEVER_SENT = frozenset({JobState.WAITING, JobState.RELEASED})  # what a machine has may have been made
-
-
 def leave_runs(tx: Tx, line_id: int, *, who: str = "kvot", evidence: str = "not wanted", now: datetime) -> bool:
     """Cancel the jobs of a line; False, and nothing is done, where one of them was sent and may be at a machine."""
-    if any(state not in _NEVER_SENT for state in _jobs(tx, line_id).values()):
+    never_sent = _never_sent(tx)
+    if any(state not in never_sent for state in _jobs(tx, line_id).values()):
         return False
     take_back(tx, line_id, who=who, evidence=evidence, now=now)
     return True
 
 
-def take_back(tx: Tx, line_id: int, *, who: str = "kvot", evidence: str, now: datetime) -> None:
-    """Cancel those jobs of a line that no machine has: those that wait, and those that were released and not sent."""
+def cancel_waiting(tx: Tx, line_id: int, *, now: datetime) -> None:
+    """Cancel those jobs of a line that wait in open runs."""
     for job_id, state in _jobs(tx, line_id).items():
         if state == JobState.WAITING:
             _cancel(tx, job_id, now=now)
-        elif state == JobState.RELEASED:
+
+
+def take_back(tx: Tx, line_id: int, *, who: str = "kvot", evidence: str, now: datetime) -> None:
+    """Cancel those jobs of a line that no machine has: those that wait, and those that were released and not sent."""
+    cancel_waiting(tx, line_id, now=now)
+    for job_id, state in _jobs(tx, line_id).items():
+        if state == JobState.RELEASED and state in _never_sent(tx):
             withdraw(tx, job_id, who=who, evidence=evidence, now=now)
 
 
@@ -66,13 +70,6 @@ def withdraw(tx: Tx, job_id: str, *, who: str, evidence: str, now: datetime) -> 
     ring(tx, "plan")
 
 
-def cancel_waiting(tx: Tx, line_id: int, *, now: datetime) -> None:
-    """Cancel those jobs of a line that wait in open runs."""
-    for job_id, state in _jobs(tx, line_id).items():
-        if state == JobState.WAITING:
-            _cancel(tx, job_id, now=now)
-
-
 def want_less(tx: Tx, requirement_id: int, pieces: int, *, now: datetime) -> None:
     """Take so many pieces of a requirement out of the jobs that wait for it, the youngest first."""
     for job in rows(
@@ -104,6 +101,11 @@ def _cancel(tx: Tx, job_id: str, *, now: datetime) -> None:
         job=job_id,
     )
     events.record(tx, what="job.cancelled", who="kvot", subject=f"job:{job_id}", at=now, before={"state": "waiting"})
+
+
+def _never_sent(tx: Tx) -> frozenset[str]:
+    """Give the states of jobs that no machine has; what was released in a backup may have been sent since."""
+    return frozenset({JobState.WAITING} if recovery.pending(tx) else {JobState.WAITING, JobState.RELEASED})
 
 
 def _jobs(tx: Tx, line_id: int) -> dict[str, str]:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import assert_never
 
 from gateway.domain import dispatch
-from gateway.ledger import jobs, machines
+from gateway.ledger import ending, jobs, machines
 from gateway.ledger.database import Tx
 
 
@@ -21,6 +21,8 @@ def write_down(tx: Tx, machine: str, decided: dispatch.Step, *, now: datetime) -
             jobs.cleared(tx, job_id, now=now)
         case dispatch.Doubt(job_id=job_id, cause=cause, evidence=evidence, actions=actions):
             jobs.raise_doubt(tx, job_id, cause=cause, evidence=evidence, actions=actions, now=now)
+        case dispatch.NotEnded(job_id=job_id, evidence=evidence):
+            ending.not_ended(tx, job_id, evidence=evidence, now=now)
         case dispatch.Answered(job_id=job_id):
             jobs.answered(tx, job_id, now=now)
         case dispatch.HoldMachine(reason=reason, asks=asks):

@@ -134,6 +134,6 @@ def _bury(tx: Tx, *, fact: Fact, error: str, named: dict[str, str], clock: Clock
         subject=fact.subject,
         cause="the shop refuses to be told",
         evidence={"text": error, "shop": fact.destination, **named},
-        actions=("close",),
+        actions=("replay", "close"),
         at=clock.now(),
     )

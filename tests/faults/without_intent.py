@@ -31,12 +31,19 @@ def _forgetful_intend(tx: Tx, job_id: str, kind: CommandKind, wire: Wire, *, now
 
 
 def _late_settle(
-    tx: Tx, command_id: int, settlement: Settlement, *, evidence: str, now: datetime, who: str = "kvot"
+    tx: Tx,
+    command_id: int,
+    settlement: Settlement,
+    *,
+    evidence: str,
+    now: datetime,
+    who: str = "kvot",
+    busy: bool = False,
 ) -> None:
     if command_id in _unwritten:
         job_id, kind, wire, then = _unwritten.pop(command_id)
         command_id = _real_intend(tx, job_id, kind, wire, now=then).command_id
-    _real_settle(tx, command_id, settlement, evidence=evidence, now=now, who=who)
+    _real_settle(tx, command_id, settlement, evidence=evidence, now=now, who=who, busy=busy)
 
 
 def _blind_begin(

@@ -86,14 +86,20 @@ class ShopFloor:
         found = rows(self.tx, "SELECT job_id FROM jobs WHERE state = 'released' ORDER BY rowid")
         return [job["job_id"] for job in found]
 
-    def make(self, job_id: str, good: int, scrap: int = 0, *, state: JobState = JobState.COMPLETED) -> None:
-        """Have a released job made."""
+    def begin(self, job_id: str) -> None:
+        """Have a machine begin a released job."""
         for seen, to in (
             (JobState.RELEASED, JobState.IN_DOUBT),
             (JobState.IN_DOUBT, JobState.ACCEPTED),
             (JobState.ACCEPTED, JobState.RUNNING),
         ):
             jobs.move_job(self.tx, job_id, seen=seen, state=to, who="kvot", evidence="", now=NOW)
+
+    def make(self, job_id: str, good: int, scrap: int = 0, *, state: JobState = JobState.COMPLETED) -> None:
+        """Have a job made that is released, or has begun."""
+        job = row(self.tx, "SELECT state FROM jobs WHERE job_id = :job", job=job_id)
+        if job is not None and job["state"] == JobState.RELEASED:
+            self.begin(job_id)
         finding = Finding(job_id=job_id, phase=JobPhase.ENDED, evidence="done", produced=good + scrap, good=good)
         jobs.conclude(self.tx, job_id, state=state, finding=finding, who="kvot", now=NOW)
 

@@ -133,12 +133,14 @@ def test_a_line_in_an_open_run_changes_and_leaves_freely(floor: Connection) -> N
     assert collecting.owed(floor) == []
 
 
-def test_a_released_line_asks_a_person_when_it_changes(floor: Connection) -> None:
+def test_a_released_line_that_was_never_sent_takes_a_change_and_is_planned_anew(floor: Connection) -> None:
     _take(floor, "1", "TRAY-12", 3)
     assert _plan(floor) == 1
     _take(floor, "1", "TRAY-12", 2)
-    assert _states(floor) == [("released", 3)]
-    assert views.counts(floor)["lines"] == {"planned": 1}
+    assert _states(floor) == [("cancelled", 3)]
+    assert views.counts(floor)["lines"] == {"received": 1}
+    assert _plan(floor) == 1
+    assert _states(floor) == [("cancelled", 3), ("released", 2)]
 
 
 def test_a_later_step_waits_for_what_the_step_before_made_good(floor: Connection) -> None:

@@ -329,7 +329,7 @@ DECIDED = {
     ("released", "not_made"): ("cancelled", 1, "planned"),
     ("released", "made"): ("completed", 0, "made"),
     ("released", "aborted"): ("aborted", 1, "in_production"),
-    ("in_doubt", "not_made"): ("released", 0, "planned"),
+    ("in_doubt", "not_made"): ("cancelled", 1, "planned"),
     ("in_doubt", "made"): ("completed", 0, "made"),
     ("in_doubt", "aborted"): ("aborted", 1, "in_production"),
     ("accepted", "not_made"): ("aborted", 1, "in_production"),

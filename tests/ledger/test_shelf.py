@@ -212,6 +212,7 @@ def test_goods_of_a_line_that_is_cancelled_after_its_release_go_to_the_shelf_whe
 def test_what_is_still_made_for_a_cancelled_line_goes_to_the_shelf_too(floor: ShopFloor) -> None:
     number = floor.order(3)
     (job,) = floor.plan()
+    floor.begin(job)
     floor.cancel(number, 3)
     floor.decide("to_shelf")
     floor.make(job, good=4)

@@ -200,13 +200,37 @@ async def _bring(life: Life, state: str) -> None:
         await life.tend()
 
 
+TAKEN: dict[str, tuple[str, list[int]]] = {
+    "more pieces": ("planned", [2, 9]),
+    "fewer pieces": ("planned", [2, 1]),
+    "other options": ("planned", [2, 2]),
+    "another article": ("quarantined", [2]),
+    "refunded in full": ("cancelled", [2]),
+    "removed": ("cancelled", [2]),
+    "cancelled": ("cancelled", [2]),
+    "held": ("not_due", [2]),
+    "unpaid again": ("not_due", [2]),
+}
+
+
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("state", ["planned", "in_production"])
-async def test_a_change_after_release_is_one_question_and_the_work_stays_as_it_is(
-    life: Life, state: str, change: str
-) -> None:
-    await _bring(life, state)
+async def test_what_was_released_and_never_sent_is_taken_back_and_the_change_is_taken(life: Life, change: str) -> None:
+    await _bring(life, "planned")
+    await _edit(life, **CHANGES[change])
+    await life.plan()
+    state, quantities = TAKEN[change]
     assert (await _line(life))["state"] == state
+    jobs = await life.factory.jobs()
+    assert [job["quantity"] for job in jobs] == quantities
+    assert [job["state"] for job in jobs] == ["cancelled", "released"][: len(jobs)]
+    assert await _causes(life) == ([("sku:webshop/NEW-1", "unknown article")] if state == "quarantined" else [])
+    await life.tend()
+    assert len(life.place.press.received) == len(jobs) - 1
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_change_of_what_has_begun_is_one_question_and_the_work_stays_as_it_is(life: Life, change: str) -> None:
+    await _bring(life, "in_production")
     needed = await _needs(life)
     await _edit(life, **CHANGES[change])
     await life.pull()

@@ -162,8 +162,10 @@ async def test_after_a_restart_of_the_machine_a_person_decides_and_nothing_is_se
         assert len(factory.press.received) == 1
         factory.press.press_start()
         await factory.decide(doubt["exception_id"], "not_made")
-        await _make_one(factory)
+        await _make_one(factory, 1)
     assert len(factory.press.starts) == 1
+    first, second = await factory.jobs()
+    assert (first["state"], second["state"], second["remake_of"]) == ("cancelled", "completed", first["job_id"])
 
 
 async def test_a_person_who_saw_the_job_made_completes_it_without_the_machine(factory: Factory) -> None:
