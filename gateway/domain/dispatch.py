@@ -12,6 +12,7 @@ from gateway.domain.proofs import TRUSTED, Trust
 from gateway.domain.setups import wrong_tool
 from gateway.domain.states import JobState
 from gateway.domain.steps import (
+    THERE_AFTER_ALL,
     Answered,
     Cleared,
     Conclude,
@@ -29,7 +30,6 @@ from gateway.domain.steps import (
 
 __all__ = [
     "REFUSALS",
-    "THERE_AFTER_ALL",
     "Ability",
     "Answered",
     "Cleared",
@@ -50,7 +50,6 @@ __all__ = [
     "subject",
 ]
 
-THERE_AFTER_ALL = "the machine has a job that was said not to be made"
 REFUSALS = 3  # after so many refusals in a row a person decides
 _MOVED = frozenset({JobPhase.RUNNING, JobPhase.INTERRUPTED, JobPhase.ENDED, JobPhase.ABORTED})
 _FOLLOW = {

@@ -6,6 +6,8 @@ from enum import StrEnum
 from drivers.base import CommandKind, Finding
 from gateway.domain.states import JobState
 
+THERE_AFTER_ALL = "the machine has a job that was said not to be made"
+
 
 class Settlement(StrEnum):
     """How a command ended: by the machine's word, by proof of absence, or by a named person."""

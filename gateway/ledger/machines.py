@@ -6,9 +6,10 @@ from datetime import datetime
 from sqlalchemy import RowMapping
 
 from drivers.base import CommandKind
-from gateway.domain.dispatch import THERE_AFTER_ALL, OpenCommand, Standing, Work
+from gateway.domain.dispatch import OpenCommand, Standing, Work
 from gateway.domain.machines import Arming, Lapse, Level, in_force
 from gateway.domain.states import JobState
+from gateway.domain.steps import THERE_AFTER_ALL
 from gateway.errors import RefusedError
 from gateway.ledger import events, facts, files, recovery
 from gateway.ledger.database import Tx, ring

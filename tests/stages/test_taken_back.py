@@ -142,7 +142,7 @@ async def test_a_refusal_of_the_job_itself_still_asks_a_person(life: Life) -> No
 # A recipe of another version -------------------------------------------------------------------------
 
 
-def _new_recipe(life: Life, limit: Limit = RECIPE.parameters["width_mm"]) -> None:  # type: ignore[assignment]
+def _new_recipe(life: Life, limit: Limit = RECIPE.parameters["width_mm"]) -> None:
     recipe = Recipe(version="2", parameters={"width_mm": limit})
     life.factory.profile = replace(PROFILE, recipes={"tray": recipe})
 
@@ -221,6 +221,7 @@ async def test_a_job_that_comes_to_the_machine_after_it_was_said_not_made_is_sho
     await life.tend()
     assert await life.factory.exceptions() == []
     assert len(_sent(life)) == 1
+    assert (await _line(life))["state"] == "planned"
 
 
 @pytest.mark.parametrize(("action", "state"), [("made", "completed"), ("aborted", "aborted")])
