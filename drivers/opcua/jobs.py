@@ -38,7 +38,7 @@ _MEANING = {
     4: "unable to accept the job order",
     32: "invalid request",
 }
-_STANDARD_BITS = (1 << 33) - 1  # above them stand the makers' own codes
+STANDARD_BITS = (1 << 33) - 1  # above them stand the makers' own codes
 _ORDERS = "CustomerOrderNumbers"
 _MAX_REASON = 200  # characters
 _MAX_COUNT = 1 << 53  # pieces; above it a Double no longer counts in ones
@@ -56,14 +56,9 @@ class ReturnStatus:
         return bool(self.bits & 1)
 
     @property
-    def no_room(self) -> bool:
-        """Say whether the machine is unable to accept a job order now, and says nothing else against it."""
-        return self.bits & _STANDARD_BITS == 1 << 4
-
-    @property
     def unknown(self) -> bool:
         """Say whether the machine does not know the job, and nothing that contradicts it but its maker's codes."""
-        return self.bits & _STANDARD_BITS == 1 << 1
+        return self.bits & STANDARD_BITS == 1 << 1
 
     def __str__(self) -> str:
         if not self.bits:

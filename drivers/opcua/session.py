@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 _START_TIME = node_id(ObjectIds.Server_ServerStatus_StartTime)
 _SERVER_ARRAY = node_id(ObjectIds.Server_ServerArray)
 _PRODUCT_URI = node_id(ObjectIds.Server_ServerStatus_BuildInfo_ProductUri)
+_NO_ROOM = 1 << 4  # unable to accept a job order, and nothing else against it
 _NO_COMMENT = ua.Variant([], ua.VariantType.LocalizedText, is_array=True)
 _MAX_FACT = 100  # characters of one text in the identity
 
@@ -163,7 +164,7 @@ class JobControlSession:
             doubt = "" if answer.status == 0 else f" ({status_name(answer.status)})"
             if status.accepted:
                 return Receipt(answer=Answer.ACCEPTED, evidence=f"{status}{doubt}")
-            no_room = status.no_room and command.kind in jobs.LOADING
+            no_room = command.kind in jobs.LOADING and status.bits & jobs.STANDARD_BITS == _NO_ROOM
             return Receipt(answer=Answer.REFUSED, evidence=f"{status}{doubt}", busy=no_room)
 
     def _subject(self, command: Command) -> ua.Variant:
