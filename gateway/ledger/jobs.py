@@ -239,7 +239,7 @@ def release_again(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
 
 
 def refusals(tx: Tx, job_id: str) -> int:
-    """Count how often a job was refused or absent since an accepted command or a person's word; want of room is neither."""
+    """Count refusals and absences since an accepted command or a person's word; want of room is neither."""
     found = row(
         tx,
         "SELECT COUNT(*) AS refusals FROM commands WHERE job_id = :job AND settlement IN ('refused','absent') "

@@ -271,6 +271,8 @@ class History:
         found = await life.ledger.read(lambda tx: rows(tx, "SELECT line_id, state FROM order_lines"))
         for line in found:
             before, now = self.lines.get(line["line_id"], "received"), line["state"]
+            if (before, now) == ("planned", "received"):
+                before = now  # its order has changed, and what was not sent was taken back
             if now in _FORWARD and before in _FORWARD:
                 assert _FORWARD.index(now) >= _FORWARD.index(before), f"line {line['line_id']}: {before} -> {now}"
             self.lines[line["line_id"]] = now
