@@ -4,15 +4,15 @@
 names the one next step. Rules R1-R9 are those of docs/explanation/delivery.md.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from drivers.base import Absence, CommandKind, Finding, JobPhase, Look
 from gateway.domain.machines import Level, fallen, may_load, may_start
-from gateway.domain.proofs import TRUSTED, Trust
 from gateway.domain.setups import wrong_tool
 from gateway.domain.states import JobState
 from gateway.domain.steps import (
     THERE_AFTER_ALL,
+    Ability,
     Answered,
     Cleared,
     Conclude,
@@ -25,7 +25,9 @@ from gateway.domain.steps import (
     Send,
     Settle,
     Settlement,
+    Standing,
     Step,
+    Work,
 )
 
 __all__ = [
@@ -58,48 +60,6 @@ _FOLLOW = {
     JobPhase.RUNNING: JobState.RUNNING,
     JobPhase.INTERRUPTED: JobState.INTERRUPTED,
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
-    """The one job a machine is concerned with: the unfinished one, or the next one released."""
-
-    job_id: str
-    state: JobState
-    held: str | None
-    refusals: int  # commands refused in a row for this job
-    tool_code: str | None = None  # the tool that its run needs
-    end: CommandKind | None = None  # cancel or abort: it is wanted no more
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """What the ledger knows of a machine right now."""
-
-    level: Level  # in force
-    held: str | None
-    command: OpenCommand | None
-    work: Work | None
-    boot: str | None  # the machine's boot when it was last seen
-    asked: frozenset[str] = frozenset()  # causes of the open doubts about the subject
-    mark: int = 0  # the highest job number the machine was ever seen to have accepted
-    called: bool = False  # people are asked about the machine itself
-    disowned: frozenset[str] = frozenset()  # jobs that a person has said were not made there
-    attended: bool = True  # the work would end while somebody is there, or may go on without
-    recovering: bool = False  # a backup was restored, and not everything was asked again yet
-    trust: Trust = TRUSTED  # whether what its type says of its memory is proven, or accepted by name
-    probing: bool = False  # a probe of it has not ended
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ability:
-    """What the machine's type and this session can do."""
-
-    kinds: frozenset[CommandKind]
-    persistent: bool  # its type says that its memory of jobs survives a restart
-    clears_by_itself: bool
-    settle_s: float
-    by_evidence: bool = False  # it names no jobs: only what it showed before a start tells what became of one
 
 
 def subject(standing: Standing) -> str | None:

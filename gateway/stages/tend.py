@@ -8,7 +8,6 @@ from typing import Any, Never, NoReturn, TypeVar
 from drivers.base import (
     Answer,
     Beating,
-    Command,
     CommandKind,
     Driver,
     DriverError,
@@ -37,10 +36,10 @@ from gateway.stages.link import LinkState
 from gateway.stages.noting import write_down
 from gateway.stages.pace import Pace
 from gateway.stages.probe import Prober, trusted
+from gateway.stages.sending import LOADING, as_command, unsendable
 from gateway.stages.shown import away, machine_state, permits_shown
 
 T = TypeVar("T")
-LOADING = frozenset({CommandKind.LOAD, CommandKind.LOAD_START})
 LONGEST_PAUSE_S = 10.0  # between two attempts to connect, so that a machine that is back is found soon
 
 
@@ -159,7 +158,9 @@ class Visit:
             told = await self._ledger.read(lambda tx: intents.told(tx, job_id))
             if told is not None and told[0].family in self._machine.pieces_per_cycle:
                 intent, begun = told
-                return await self._session.reconcile(self._command(intent), begun=begun)
+                return await self._session.reconcile(
+                    as_command(intent, self._machine.pieces_per_cycle, deadline_s=self._deadline_s), begun=begun
+                )
         return await self._session.ask(job_id)
 
     async def _note(self, look: Look) -> None:
@@ -309,10 +310,12 @@ class Visit:
         if intent is None:
             return False
         busy = False
-        if (fault := self._unsafe(intent)) is not None:
+        if (fault := self._unsendable(intent)) is not None:
             settlement, evidence = Settlement.REFUSED, f"not sent: {fault}"
         else:
-            receipt = await self._session.send(self._command(intent))
+            receipt = await self._session.send(
+                as_command(intent, self._machine.pieces_per_cycle, deadline_s=self._deadline_s)
+            )
             accepted = receipt.answer is Answer.ACCEPTED
             settlement, evidence = (Settlement.ACCEPTED if accepted else Settlement.REFUSED), receipt.evidence
             busy = receipt.busy
@@ -331,42 +334,16 @@ class Visit:
         await self._clock.sleep(self._machine.profile.settle_s)  # what refused just now is not asked again at once
         return True
 
-    def _unsafe(self, intent: Intent) -> str | None:
-        """Check once more before the wire: how old the look is, and the limits of a recipe, which a load carries."""
+    def _unsendable(self, intent: Intent) -> str | None:
+        """Check once more before the wire: how old the look is, and what the intent carries."""
         if self._clock.monotonic() >= self._deadline_s:
             return "the look at the machine is too old by now"
-        if intent.family not in self._machine.pieces_per_cycle:
-            return f"this machine makes no family {intent.family!r}"
-        if intent.kind not in LOADING:
-            return None
-        recipe = self._machine.profile.recipes.get(intent.recipe)
-        if recipe is None:
-            return f"this machine has no recipe {intent.recipe!r}"
-        if recipe.version != intent.recipe_version:
-            return (
-                f"recipe {intent.recipe!r} is version {recipe.version} now, not {intent.recipe_version} as at the order"
-            )
-        return "; ".join(recipe.faults(intent.parameters)) or None
+        return unsendable(intent, self._machine.profile, self._machine.pieces_per_cycle)
 
     @property
     def _deadline_s(self) -> float:
         """Give when a command must not be sent any more: the permits it relies on grow old from the look on."""
         return self._looked_s + self._machine.profile.timeout_s
-
-    def _command(self, intent: Intent) -> Command:
-        return Command(
-            kind=intent.kind,
-            job_id=intent.job_id,
-            job_no=intent.job_no,
-            recipe=intent.recipe,
-            recipe_version=intent.recipe_version,
-            parameters=intent.parameters,
-            quantity=intent.quantity,
-            cycles=cycles(intent.quantity, self._machine.pieces_per_cycle[intent.family]),
-            deadline_s=self._deadline_s,
-            labels=intent.labels,
-            baseline=intent.baseline,
-        )
 
     async def _show(self, standing: Standing, look: Look, finding: Finding | None, decided: dispatch.Step) -> None:
         """Put what is true of the machine on the board, and remember its boot once it is settled what it means."""
