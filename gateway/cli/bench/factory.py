@@ -92,6 +92,7 @@ _MADE_BY: Mapping[Kind, str] = {
 }
 _AS_EVER = (
     "area: bench, line: line-1, control: start, "
-    "risk_assessment: {ref: BENCH, by: nobody is near a simulated machine, date: 2026-05-04}"
+    "risk_assessment: {ref: BENCH, by: nobody is near a simulated machine, date: 2026-05-04}, "
+    "effect_accepted: {by: its simulator remembers, date: 2026-05-04, ref: BENCH}"
 )
 _SAFE = {Kind.PRESS: f"security: none, {_AS_EVER}", Kind.OVEN: _AS_EVER}
