@@ -199,6 +199,29 @@ async def test_an_exception_is_decided_by_one_of_its_actions_and_in_a_name(calle
     assert resolved["resolved_by"] == f"person:{getpass.getuser()}"
 
 
+async def test_an_order_is_cancelled_and_a_job_rerouted_or_aborted_only_where_that_is_possible(caller: Caller) -> None:
+    caller.factory.shop.place(an_order("1001"))
+    await caller.factory.pull()
+    async with caller.factory.running("plan"):
+        await eventually(caller.factory.jobs)
+    (job,) = await caller.factory.jobs()
+    with pytest.raises(AskError, match="is released") as refused:
+        await caller.post(f"/api/v1/jobs/{job['job_id']}/abort")
+    assert refused.value.code == exits.REFUSED
+    with pytest.raises(AskError, match="makes no pla-white"):
+        await caller.post(f"/api/v1/jobs/{job['job_id']}/reroute", machine="oven-1")
+    with pytest.raises(AskError, match="nothing of order 1 is set aside"):
+        await caller.post("/api/v1/orders/1/retry")
+    with pytest.raises(AskError, match="nothing about order:1 was given up"):
+        await caller.post("/api/v1/outbox/replay", destination=f"shop:{SHOP}", subject="order:1")
+    assert (await caller.post("/api/v1/orders/1/cancel"))["done"] == "order 1 is cancelled"
+    assert await caller.factory.job_state() == "cancelled"
+    events_of = (await caller.get("/api/v1/orders/1"))["history"]
+    assert f"person:{getpass.getuser()}" in {
+        event["who"] for event in events_of if event["what"] == "order.cancel_asked"
+    }
+
+
 async def test_ready_means_that_an_order_can_be_taken_now(caller: Caller) -> None:
     with pytest.raises(AskError) as refused:
         await caller.get("/readyz")

@@ -304,3 +304,12 @@ def test_more_parameters_than_there_is_room_for_are_refused() -> None:
     faults = "; ".join(profile_faults(profile))
     assert "18 parameters, and 16 fit" in faults
     assert "stands twice" in faults
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "busy"), [(CommandKind.LOAD, 5, True), (CommandKind.START, 5, False), (CommandKind.LOAD, 7, False)]
+)
+def test_only_a_load_that_finds_no_room_is_refused_for_being_busy(kind: CommandKind, code: int, busy: bool) -> None:
+    receipt = mailbox.receipt_of(cure(kind), 5, status(ack_code=code))
+    assert receipt is not None
+    assert receipt.busy is busy
