@@ -43,7 +43,7 @@ def decide_job(tx: Tx, job_id: str, *, action: str, who: str, note: str, good: i
 def _not_made(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
     """A person looked: the job was never started. Its pieces are made anew, under another job id.
 
-    The id that may still be at the machine, or on its way there, is never sent again (decision 0019).
+    The id that may still be at the machine, or on its way there, is never sent again (decision 0022).
     """
     match state := _state(tx, job_id):
         case JobState.IN_DOUBT:
