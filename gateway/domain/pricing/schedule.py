@@ -94,7 +94,8 @@ def lay_out(inputs: RunInputs, figures: Figures, now: datetime, *, more_units: i
     rules, seen, at = inputs.rules, inputs.seen, now.timestamp()
     capacity = rules.capacity
     repair_h = capacity.mttr_h if seen.down else 0.0
-    sure_repair_h = -math.log(1 - rules.promise.quantile) * repair_h
+    # An exponential time passes its mean in 37 % only, so a quantile below 0.63 would be sooner than the average.
+    sure_repair_h = max(1.0, -math.log(1 - rules.promise.quantile)) * repair_h
     needed_h = seen.free_h + sure_repair_h + 2 * figures.need_h(rules.run.places)
     needed_h += figures.need_h(more_units) + more_units / rules.run.places * rules.costs.setup_h
     promises = [(order.promise.timestamp(), order.units) for order in seen.orders if order.promise is not None]

@@ -54,6 +54,18 @@ def test_a_busy_or_broken_machine_makes_the_promise_later() -> None:
     assert timedelta(hours=5) < repaired < timedelta(hours=7)  # 19 of 20 repairs of 2 h on average end within 6 h
 
 
+def test_however_bold_a_promise_is_it_waits_for_the_average_repair() -> None:
+    bold = replace(
+        HOUSE,
+        run=replace(HOUSE.run, places=1, threshold=1, release=Release.AT_ONCE),
+        costs=replace(HOUSE.costs, setup_h=0),
+        capacity=Capacity(rate_h=1000, mtbf_h=1e9, mttr_h=8, margin_h=0),
+        promise=PromiseRules(quantile=0.5),
+    )
+    promise = planned(bold, down=True).promise
+    assert promise.at >= promise.finish_p50 >= START + timedelta(hours=8)
+
+
 def test_each_order_sets_the_latest_start_by_its_own_place_in_the_run() -> None:
     late = START + timedelta(hours=100)
     run = (*orders(30, promise=late), *orders(60, promise=late + timedelta(hours=1)))
