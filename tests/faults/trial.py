@@ -25,6 +25,7 @@ from tests.faults.world import World, serve
 LIVES_MAX = 9
 LIFE_S = 90.0  # real seconds after which a life is stuck
 WATCHDOG_S = 4.0  # real seconds after which the supervisor kills a life that is to be stuck
+FULL_S = 6.0  # real seconds that a full disk stays full
 RECONNECTS_S = 600.0
 RECOVERY_S = 30.0  # I8
 SMALL, LARGE = "900k", "64m"  # of the file system of a ledger, before and after space was freed
@@ -120,6 +121,8 @@ class _Trial:
         deadline = time.monotonic() + patience_s
         pidfd = os.pidfd_open(child)
         try:
+            if self._is_small(number) and not select.select([pidfd], [], [], FULL_S)[0]:
+                self._free_space()  # it waits for room, as it should
             if not select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
@@ -155,13 +158,19 @@ class _Trial:
                 if (cut / name).exists():
                     shutil.copy(cut / name, self.state / name)
             cut.rename(self.directory / f"{number}-cut")
-        if code == End.REFUSED and any(act.deed == "small" for act in self.point.at_life(number)):
-            (self.directory / "struck").touch()
-            _mount(self.state, LARGE, "remount,")
+        if code == End.REFUSED and self._is_small(number):
+            self._free_space()
         if number == 1 and self.point.damage:
             damage(self.state, self.point.damage, random.Random(self.point.seed))
         elif number == 2 and self.point.damage and code == End.REFUSED:
             restore(self.state)
+
+    def _is_small(self, number: int) -> bool:
+        return any(act.deed == "small" for act in self.point.at_life(number))
+
+    def _free_space(self) -> None:
+        (self.directory / "struck").touch()
+        _mount(self.state, LARGE, "remount,")
 
     def _may_refuse(self, number: int) -> bool:
         """Say whether the ledger may refuse: after damage of its file, or in the life whose disk failed."""
