@@ -33,7 +33,17 @@ class Kvot:
 
 
 @pytest.mark.parametrize(
-    "verb", ["status", "orders list", "jobs list", "machines list", "exceptions list", "runs list"]
+    "verb",
+    [
+        "status",
+        "orders list",
+        "jobs list",
+        "machines list",
+        "exceptions list",
+        "runs list",
+        "stock list",
+        "outbox list",
+    ],
 )
 async def test_every_question_is_answered_as_json_on_stdout(caller: Caller, verb: str) -> None:
     answer = json.loads(await Kvot(caller.path)(*verb.split(), "--output", "json"))
@@ -59,6 +69,31 @@ async def test_an_exception_is_listed_and_decided(caller: Caller) -> None:
     await kvot("exceptions", "resolve", "1", "--action", "close")
     await kvot("exceptions", "resolve", "1", "--action", "close", exits_with=exits.REFUSED)
     assert json.loads(await kvot("exceptions", "list", "--output", "json")) == []
+
+
+async def test_an_order_that_no_machine_has_is_cancelled(caller: Caller) -> None:
+    caller.factory.shop.place(an_order("1001"))
+    await caller.factory.pull()
+    kvot = Kvot(caller.path)
+    await kvot("orders", "cancel", "1")
+    assert json.loads(await kvot("orders", "show", "1", "--output", "json"))["state"] == "cancelled"
+
+
+async def test_what_was_set_aside_of_an_order_is_read_again(caller: Caller) -> None:
+    caller.factory.shop.place(an_order("1001", sku="NEW-1"))
+    await caller.factory.pull()
+    kvot = Kvot(caller.path)
+    await kvot("orders", "retry", "1")
+    history = json.loads(await kvot("orders", "show", "1", "--output", "json"))["history"]
+    assert any(event["who"].startswith("person:") for event in history)
+
+
+@pytest.mark.parametrize(
+    "verb", ["jobs abort LUND-1-1", "jobs reroute LUND-1-1 --machine press-1", "outbox replay shop:webshop order:1"]
+)
+async def test_what_is_not_there_is_not_acted_upon(caller: Caller, verb: str) -> None:
+    said = await Kvot(caller.path)(*verb.split(), exits_with=exits.REFUSED)
+    assert "list` shows" in said
 
 
 async def test_a_machine_is_armed_and_taken_back(caller: Caller) -> None:
