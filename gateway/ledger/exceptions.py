@@ -5,12 +5,11 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import RowMapping
 
 from gateway.errors import RefusedError
 from gateway.ledger import events, facts
 from gateway.ledger.database import Tx
-from gateway.ledger.sql import change, insert, row, rows
+from gateway.ledger.sql import Row, change, insert, row, rows
 from gateway.ledger.times import to_text
 
 _COLUMNS = (
@@ -171,7 +170,7 @@ def count_open(tx: Tx) -> int:
     return int(found["number"])
 
 
-def _unresolved(tx: Tx, exception_id: int) -> RowMapping:
+def _unresolved(tx: Tx, exception_id: int) -> Row:
     known = row(tx, f"SELECT {_COLUMNS} FROM exceptions WHERE exception_id = :id", id=exception_id)  # noqa: S608
     if known is None:
         raise RefusedError(f"there is no exception {exception_id}: `kvot exceptions list` shows those there are")
@@ -183,7 +182,7 @@ def _unresolved(tx: Tx, exception_id: int) -> RowMapping:
     return known
 
 
-def _close(tx: Tx, known: RowMapping, *, resolution: str, who: str, note: str, at: datetime) -> None:
+def _close(tx: Tx, known: Row, *, resolution: str, who: str, note: str, at: datetime) -> None:
     exception_id = int(known["exception_id"])
     change(
         tx,

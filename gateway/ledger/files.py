@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import RowMapping
-
 from gateway.domain.files import WantedFile
 from gateway.errors import IllegalTransitionError
 from gateway.ledger import events, recovery
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception, settle
-from gateway.ledger.sql import change, insert, row, rows
+from gateway.ledger.sql import Row, change, insert, row, rows
 from gateway.ledger.times import to_text
 
 REFUSED: Final = "a file cannot be used"
@@ -304,15 +302,15 @@ def known(tx: Tx) -> frozenset[str]:
     return frozenset(one["name"] for one in (*kept, *coming))
 
 
-def _of_line(tx: Tx, line_id: int) -> Sequence[RowMapping]:
+def _of_line(tx: Tx, line_id: int) -> Sequence[Row]:
     return rows(tx, "SELECT * FROM files WHERE line_id = :line ORDER BY step, file_id", line=line_id)
 
 
-def _content(file: RowMapping) -> tuple[object, ...]:
+def _content(file: Row) -> tuple[object, ...]:
     return file["step"], file["name"], file["url"], file["width_mm"], file["height_mm"]
 
 
-def _name(one: RowMapping) -> str:
+def _name(one: Row) -> str:
     """Name a file for the machine: by its job, and by its line too where a job serves several."""
     line = f"-{one['line_id']}" if one["lines"] > 1 else ""
     return f"{one['job_id']}{line}-{one['name']}.{_ENDINGS.get(one['type'], one['type'])}"

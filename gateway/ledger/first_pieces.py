@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import datetime
 
 import orjson
-from sqlalchemy import RowMapping
 
 from gateway.domain.runs import Releasing
 from gateway.domain.states import JobState, RunState
@@ -14,7 +13,7 @@ from gateway.ledger.database import Tx, ring
 from gateway.ledger.job_ids import copy_job, split_waiting
 from gateway.ledger.jobs import move_job, tell_orders
 from gateway.ledger.runs import follow_run, move_run, tell_run
-from gateway.ledger.sql import change, insert, row
+from gateway.ledger.sql import Row, change, insert, row
 from gateway.ledger.yields import allocate
 
 
@@ -177,7 +176,7 @@ def _made(tx: Tx, run_id: int) -> str:
     return str(job["job_id"])
 
 
-def _result(tx: Tx, job_id: str) -> RowMapping:
+def _result(tx: Tx, job_id: str) -> Row:
     found = row(
         tx,
         "SELECT produced, COALESCE(good, 0) AS good, started_at, ended_at FROM results WHERE job_id = :job "

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
-from sqlalchemy import RowMapping
 
 from drivers.base import CommandKind, Finding, Scalar
 from gateway.domain.dispatch import REFUSALS, Settlement
@@ -18,7 +17,7 @@ from gateway.ledger.labels import labels
 from gateway.ledger.lines import move_line
 from gateway.ledger.lots import open_lot
 from gateway.ledger.runs import follow_run
-from gateway.ledger.sql import change, insert, row, rows
+from gateway.ledger.sql import Row, change, insert, row, rows
 from gateway.ledger.stock import use_up
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
@@ -382,7 +381,7 @@ def _start_lines(tx: Tx, job_id: str, *, now: datetime) -> None:
         tell(tx, line["order_id"], now=now)
 
 
-def _job(tx: Tx, job_id: str) -> RowMapping:
+def _job(tx: Tx, job_id: str) -> Row:
     job = row(tx, "SELECT j.*, r.family FROM jobs j JOIN runs r USING (run_id) WHERE j.job_id = :job", job=job_id)
     assert job is not None
     return job

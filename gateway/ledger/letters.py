@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import orjson
-from sqlalchemy import RowMapping
 
 from gateway.errors import RefusedError
 from gateway.ledger import events, outbox
 from gateway.ledger.database import Tx
 from gateway.ledger.exceptions import settle
 from gateway.ledger.offers import standing
-from gateway.ledger.sql import change, row, rows
+from gateway.ledger.sql import Row, change, row, rows
 from gateway.ledger.telling import tell
 
 
@@ -44,12 +43,12 @@ def replay(tx: Tx, subject: str, *, who: str, now: datetime, destination: str | 
     return f"{subject} is told again" if told else f"{subject} is out of date: something newer was told since"
 
 
-def _newest(letters: Sequence[RowMapping]) -> list[RowMapping]:
+def _newest(letters: Sequence[Row]) -> list[Row]:
     """Give the last fact for each destination."""
     return list({one["destination"]: one for one in sorted(letters, key=lambda one: int(one["seq"]))}.values())
 
 
-def _holds(tx: Tx, letter: RowMapping) -> bool:
+def _holds(tx: Tx, letter: Row) -> bool:
     """Say whether a fact is still true, and not about to be told anyway."""
     waiting = row(
         tx,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import orjson
-from sqlalchemy import RowMapping
 
 from gateway.domain.intake import NOT_UNDERSTOOD, UNKNOWN_ARTICLE, LinePlan, promise_of
 from gateway.domain.orders import ShopOrder
@@ -16,7 +15,7 @@ from gateway.ledger import ending, facts, files, offers
 from gateway.ledger.database import Tx
 from gateway.ledger.exceptions import open_exception, settle
 from gateway.ledger.shelf import give_back, give_up
-from gateway.ledger.sql import change, insert, row
+from gateway.ledger.sql import Row, change, insert, row
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
 from gateway.ledger.unplanning import leave_runs, take_back
@@ -112,7 +111,7 @@ def insert_line(
     _raise_trouble(tx, plan, now=now)
 
 
-def revise_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
+def revise_line(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
     """Bring a changed row into its line: freely while nothing was released, as a question afterwards."""
     seen = LineState(line["state"])
     if seen is LineState.CANCELLED and plan.state in _WANTED and line["reason"] != BY_A_PERSON:
@@ -138,7 +137,7 @@ def revise_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, n
         _ask(tx, line, _TOO_LATE, plan.reason or "no longer due", now=now)
 
 
-def reread_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
+def reread_line(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
     """Read a line again for which nothing was released; what was not due or not understood gets a new promise."""
     line_id, seen = line["line_id"], LineState(line["state"])
     if plan.state is seen:
@@ -156,7 +155,7 @@ def reread_line(tx: Tx, line: RowMapping, plan: LinePlan, reading: Reading, *, n
 
 
 def withdraw_line(
-    tx: Tx, line: RowMapping, reason: str, *, shop: str, shop_order_id: str, who: str = "kvot", now: datetime
+    tx: Tx, line: Row, reason: str, *, shop: str, shop_order_id: str, who: str = "kvot", now: datetime
 ) -> None:
     """Cancel a line of which no machine has anything, or of which all is loaded and not begun: that is asked back.
 
@@ -185,7 +184,7 @@ def _end_line(tx: Tx, line_id: int, *, seen: LineState, state: LineState, reason
     give_up(tx, line_id, now=now)
 
 
-def _unplanned(tx: Tx, line: RowMapping, *, now: datetime) -> RowMapping:
+def _unplanned(tx: Tx, line: Row, *, now: datetime) -> Row:
     """Take a planned line out of its open run, where nothing was released for it; give the line as it is then."""
     if line["state"] != LineState.PLANNED or not leave_runs(tx, line["line_id"], now=now):
         return line
@@ -222,7 +221,7 @@ def _promise(
     return promise_of(plan.requirements, counted_from=counted_from, families=reading.families), "static"
 
 
-def _replace_line(tx: Tx, line: RowMapping, plan: LinePlan, *, now: datetime) -> None:
+def _replace_line(tx: Tx, line: Row, plan: LinePlan, *, now: datetime) -> None:
     """Put another content in a line for which nothing was released; what it had from the shelf goes back."""
     line_id = line["line_id"]
     give_back(tx, line_id, now=now)
@@ -288,7 +287,7 @@ def _raise_trouble(tx: Tx, plan: LinePlan, *, now: datetime) -> None:
         )
 
 
-def _settle_trouble(tx: Tx, line: RowMapping, *, shop: str, shop_order_id: str, now: datetime) -> None:
+def _settle_trouble(tx: Tx, line: Row, *, shop: str, shop_order_id: str, now: datetime) -> None:
     """Close what was asked about a line; what was asked about its article only if no other line waits for that."""
     settle(tx, subject=f"order:{shop}/{shop_order_id}/{line['shop_line_id']}", at=now)
     skus = orjson.loads(line["skus"])
@@ -312,9 +311,7 @@ def _waits_for(tx: Tx, shop: str, article: str, *, but: int) -> bool:
     return found is not None
 
 
-def _ask(
-    tx: Tx, line: RowMapping, cause: str, text: str, *, actions: Sequence[str] = ("close",), now: datetime
-) -> None:
+def _ask(tx: Tx, line: Row, cause: str, text: str, *, actions: Sequence[str] = ("close",), now: datetime) -> None:
     open_exception(
         tx,
         subject=f"order:{line['order_id']}/{line['shop_line_id']}",

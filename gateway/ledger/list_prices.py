@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import RowMapping
-
 from gateway.ledger import events, facts
 from gateway.ledger.database import Tx
-from gateway.ledger.sql import change, insert, row
+from gateway.ledger.sql import Row, change, insert, row
 from gateway.ledger.times import to_text, to_time
 
 
@@ -115,7 +113,7 @@ def log_price(tx: Tx, shop: str, sku: str, currency: str, price_minor: int, *, a
         )
 
 
-def _last(tx: Tx, shop: str, sku: str, currency: str) -> RowMapping | None:
+def _last(tx: Tx, shop: str, sku: str, currency: str) -> Row | None:
     return row(
         tx,
         "SELECT price_minor, at FROM price_log WHERE shop = :shop AND sku = :sku AND currency = :currency "

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import RowMapping
-
 from drivers.base import CommandKind
 from gateway.domain.dispatch import OpenCommand, Standing, Work
 from gateway.domain.machines import Arming, Lapse, Level, in_force
@@ -16,7 +14,7 @@ from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import is_asked, open_exception, settle
 from gateway.ledger.job_states import DISOWNED
 from gateway.ledger.jobs import doubts, refusals
-from gateway.ledger.sql import change, row, rows
+from gateway.ledger.sql import Row, change, row, rows
 from gateway.ledger.times import to_text
 
 _LAPSED = "arming lapsed"
@@ -205,7 +203,7 @@ def _disowned(tx: Tx, machine: str) -> frozenset[str]:
     return frozenset(one["job_id"] for one in found)
 
 
-def _current(tx: Tx, machine: str) -> RowMapping | None:
+def _current(tx: Tx, machine: str) -> Row | None:
     """Find the job a machine is concerned with: the unfinished one, one to clear, else the next released.
 
     Of a run that waits for its set-up nothing is next, of one that makes its first piece that piece alone.
@@ -228,21 +226,21 @@ def _current(tx: Tx, machine: str) -> RowMapping | None:
     return None
 
 
-def _held(tx: Tx, job: RowMapping) -> str | None:
+def _held(tx: Tx, job: Row) -> str | None:
     """Say why a job must not be sent: its run is held, or it is, or it still waits for files."""
     if job["run_held"] is not None:
         return f"run {job['run_id']}: {job['run_held']}"
     return job["hold_reason"] or _awaited(tx, job)
 
 
-def _awaited(tx: Tx, job: RowMapping) -> str | None:
+def _awaited(tx: Tx, job: Row) -> str | None:
     """Say what a released job still waits for before it may be sent."""
     if job["state"] != JobState.RELEASED or not files.lacking(tx, job["job_id"]):
         return None
     return "its files are on their way to the machine"
 
 
-def _facts(tx: Tx, machine: str) -> RowMapping:
+def _facts(tx: Tx, machine: str) -> Row:
     known = row(tx, "SELECT * FROM machine_facts WHERE machine = :machine", machine=machine)
     if known is None:
         raise RefusedError(f"no machine is called {machine!r}; `kvot machines list` names them")

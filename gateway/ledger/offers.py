@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import orjson
-from sqlalchemy import RowMapping
 
 from gateway.domain.offers import Logged, Offer, binding_promise, moves_of
 from gateway.domain.pricing import PriceMove
 from gateway.ledger import events, facts, outbox
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.list_prices import ListPrice, listed, log_price
-from gateway.ledger.sql import change, insert, row, rows
+from gateway.ledger.sql import Row, change, insert, row, rows
 from gateway.ledger.times import to_text, to_time
 
 KIND = "offer"  # of a shop's fact that is an offer; the others are the status of an order
@@ -316,7 +315,7 @@ def _shop_values(offer: Offer) -> dict[str, str]:
     }
 
 
-def _logged(found: RowMapping) -> Logged:
+def _logged(found: Row) -> Logged:
     body = orjson.loads(found["body"])
     closes_at, shown_at, until = body["closes_at"], body["shown_at"], found["valid_until"]
     return Logged(

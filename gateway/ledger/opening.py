@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from sqlalchemy import Connection, RowMapping, inspect
+from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import LedgerError, LedgerFullError, LedgerLostError, StateLockedError
 from gateway.ledger import copying, engine, remains, schema
 from gateway.ledger.migrations import Migration
 from gateway.ledger.remains import LEDGER, Mark
-from gateway.ledger.sql import change, insert, row
+from gateway.ledger.sql import Row, change, insert, row
 
 LOCK = "lock"
 CHECK_BELOW_BYTES = 256 * 1024 * 1024  # a larger file would keep the machines waiting
@@ -151,7 +151,7 @@ def _continue(tx: Connection, path: Path, site: str, migrations: tuple[Migration
     bring_up_to_date(tx, path, migrations)
 
 
-def meta(tx: Connection) -> RowMapping:
+def meta(tx: Connection) -> Row:
     """Give what the ledger says of itself; raise `LedgerError` where it does not."""
     facts = row(tx, "SELECT * FROM meta")
     if facts is None:

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import RowMapping, bindparam, text
+from sqlalchemy import bindparam, text
 
 from gateway.ledger.counters import next_number
 from gateway.ledger.database import Tx, ring
-from gateway.ledger.sql import change, insert, rows
+from gateway.ledger.sql import Row, change, insert, rows
 from gateway.ledger.times import to_text, to_time
 
 
@@ -140,7 +140,7 @@ def counts(tx: Tx) -> list[tuple[str, int, int, datetime | None]]:
     ]
 
 
-def _fact(row: RowMapping) -> Fact:
+def _fact(row: Row) -> Fact:
     return Fact(
         destination=row["destination"],
         seq=row["seq"],

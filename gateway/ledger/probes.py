@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import RowMapping
 
 from drivers.base import CommandKind, Receipt, Scalar
 from drivers.profile import Effect, Memory
@@ -20,7 +19,7 @@ from gateway.ledger.counters import next_number
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.job_ids import new_job_id
 from gateway.ledger.jobs import Wire
-from gateway.ledger.sql import change, insert, row, rows
+from gateway.ledger.sql import Row, change, insert, row, rows
 from gateway.ledger.times import to_text
 
 _OPEN = "machine = :machine AND stage <> 'ended'"
@@ -356,7 +355,7 @@ def _conclude(tx: Tx, machine: str, *, now: datetime) -> None:
     _tell(tx, probe_id, machine, "ended", who=ended["who"], now=now, verdict=verdict, text=ended["verdict_text"])
 
 
-def _row(tx: Tx, machine: str) -> RowMapping | None:
+def _row(tx: Tx, machine: str) -> Row | None:
     return row(tx, f"SELECT * FROM probes WHERE {_OPEN}", machine=machine)  # noqa: S608 - a constant
 
 

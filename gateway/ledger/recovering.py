@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping
-
 from gateway.domain.recovery import QUESTION, UNKNOWN_JOB, Suspect, is_free
 from gateway.domain.states import JobState, LineState
 from gateway.ledger import events, recovery
@@ -14,7 +12,7 @@ from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception
 from gateway.ledger.jobs import move_job
 from gateway.ledger.lines import move_line
-from gateway.ledger.sql import change, row, rows
+from gateway.ledger.sql import Row, change, row, rows
 from gateway.ledger.unplanning import cancel_waiting
 
 LISTED = 500  # lines shown in the question; the count is of all
@@ -131,7 +129,7 @@ def _ask_about_strangers(tx: Tx, site: str, named: Mapping[str, Mapping[str, Any
 
 def _suspect(
     tx: Tx,
-    line: RowMapping,
+    line: Row,
     found: Mapping[str, Mapping[str, Any]],
     named: Mapping[str, Mapping[str, Any]],
     telling: Collection[str],
@@ -154,7 +152,7 @@ def _is_known(tx: Tx, job_id: str) -> bool:
     return row(tx, "SELECT 1 FROM jobs WHERE job_id = :job", job=job_id) is not None
 
 
-def _hold(tx: Tx, line: RowMapping, *, now: datetime) -> None:
+def _hold(tx: Tx, line: Row, *, now: datetime) -> None:
     """Take a line out of its runs and hold it; the shop is told nothing of it before a person has decided."""
     for job in rows(tx, _UNSENT, line=line["line_id"]):
         if job["state"] == JobState.RELEASED:
@@ -211,7 +209,7 @@ def _accepted_since(tx: Tx, named: Mapping[str, Mapping[str, Any]]) -> dict[str,
     return counted
 
 
-def _shown(line: RowMapping, suspect: Suspect) -> dict[str, Any]:
+def _shown(line: Row, suspect: Suspect) -> dict[str, Any]:
     return {
         "line": line["line_id"],
         "order": line["order_id"],

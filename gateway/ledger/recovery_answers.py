@@ -2,14 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import RowMapping
-
 from gateway.domain.recovery import QUESTION, as_the_shop_says
 from gateway.domain.states import LineState
 from gateway.ledger import events, exceptions, recovery
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.lines import move_line
-from gateway.ledger.sql import change, row, rows
+from gateway.ledger.sql import Row, change, row, rows
 from gateway.ledger.telling import tell
 
 _TO_MADE = {
@@ -41,7 +39,7 @@ def answer_one(tx: Tx, line_id: int, *, action: str, who: str, now: datetime) ->
         _decide(tx, line, made=action == "made", who=who, now=now)
 
 
-def _ask_about(tx: Tx, line: RowMapping, *, told: str | None, now: datetime) -> None:
+def _ask_about(tx: Tx, line: Row, *, told: str | None, now: datetime) -> None:
     exceptions.open_exception(
         tx,
         subject=f"line:{line['line_id']}",
@@ -53,7 +51,7 @@ def _ask_about(tx: Tx, line: RowMapping, *, told: str | None, now: datetime) -> 
     )
 
 
-def _decide(tx: Tx, line: RowMapping, *, made: bool, who: str, now: datetime) -> None:
+def _decide(tx: Tx, line: Row, *, made: bool, who: str, now: datetime) -> None:
     line_id = line["line_id"]
     change(tx, "UPDATE order_lines SET hold_reason = NULL WHERE line_id = :line", line=line_id)
     if made:

@@ -2,11 +2,9 @@
 
 from typing import Any, Final
 
-from sqlalchemy import RowMapping
-
 from gateway.ledger import events
 from gateway.ledger.database import Tx
-from gateway.ledger.sql import row, rows
+from gateway.ledger.sql import Row, row, rows
 from gateway.ledger.views import PAGE, View, list_jobs
 
 _RUN: Final = """
@@ -54,7 +52,7 @@ def to_do(tx: Tx) -> list[View]:
     return [{name: one[name] for name in kept} for one in shown if one["waits_for"] is not None]
 
 
-def _shown(run: RowMapping) -> dict[str, Any]:
+def _shown(run: Row) -> dict[str, Any]:
     waits_for = run["waits_for"]  # before its release: material and tools
     if run["state"] == "setup":
         waits_for = "setup"

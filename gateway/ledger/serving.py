@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
-from sqlalchemy import RowMapping
-
 from gateway.domain.states import LineState
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.job_states import IN_WORK
 from gateway.ledger.lines import move_line
 from gateway.ledger.shelf import LYING, lying_of, mark_of, take
-from gateway.ledger.sql import change, rows
+from gateway.ledger.sql import Row, change, rows
 from gateway.ledger.telling import tell
 
 _WAY = (LineState.RECEIVED, LineState.PLANNED, LineState.IN_PRODUCTION, LineState.MADE)
@@ -43,7 +41,7 @@ def serve(tx: Tx, *, now: datetime) -> int:
     return sum(_serve_line(tx, line, now=now) for line in rows(tx, _LIKELY))
 
 
-def _serve_line(tx: Tx, line: RowMapping, *, now: datetime) -> int:
+def _serve_line(tx: Tx, line: Row, *, now: datetime) -> int:
     steps = rows(tx, _STEPS, line=line["line_id"])
     wanted = min((step["lacking"] for step in steps), default=0)
     if wanted < 1 or any(step["hold_reason"] for step in steps):
@@ -62,7 +60,7 @@ def _serve_line(tx: Tx, line: RowMapping, *, now: datetime) -> int:
     return pieces
 
 
-def _make_less(tx: Tx, steps: Sequence[RowMapping], pieces: int) -> None:
+def _make_less(tx: Tx, steps: Sequence[Row], pieces: int) -> None:
     """Count the pieces as good at the last step; the steps before make as much less as those would have taken."""
     last = steps[-1]
     for step in steps[:-1]:

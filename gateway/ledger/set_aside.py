@@ -3,13 +3,12 @@
 from datetime import datetime
 
 import orjson
-from sqlalchemy import RowMapping
 
 from gateway.domain.orders import LineKind, ShopLine, ShopOrder
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.lines import Reading
 from gateway.ledger.orders import reread_set_aside
-from gateway.ledger.sql import row, rows
+from gateway.ledger.sql import Row, row, rows
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_time
 
@@ -42,7 +41,7 @@ def reread(tx: Tx, reading: Reading, *, now: datetime) -> None:
         ring(tx, "plan")
 
 
-def _order(tx: Tx, order: RowMapping) -> ShopOrder:
+def _order(tx: Tx, order: Row) -> ShopOrder:
     lines = rows(
         tx,
         "SELECT * FROM order_lines WHERE order_id = :id AND state = 'quarantined' "

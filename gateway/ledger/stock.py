@@ -6,7 +6,6 @@ from shlex import quote
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import RowMapping
 
 from gateway.domain.needs import Supply, amount
 from gateway.domain.products import Family
@@ -14,7 +13,7 @@ from gateway.ledger import events
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception, settle
 from gateway.ledger.runs import let_run_go
-from gateway.ledger.sql import change, insert, row, rows
+from gateway.ledger.sql import Row, change, insert, row, rows
 
 WAITS_FOR_STOCK: Final = "waits for material"  # the hold of a run that a person lets wait until some has come
 MOST_LOTS: Final = 10  # of one item at a time; the oldest is taken to be used up
@@ -184,10 +183,10 @@ def _reserved(tx: Tx) -> dict[str, float]:
     return {one["item"]: amount(one["quantity"]) for one in rows(tx, _RESERVED)}
 
 
-def _row(tx: Tx, item: str) -> RowMapping | None:
+def _row(tx: Tx, item: str) -> Row | None:
     return row(tx, "SELECT item, quantity, lots FROM stock WHERE item = :item", item=item)
 
 
-def _lots(known: RowMapping) -> list[str]:
+def _lots(known: Row) -> list[str]:
     lots: list[str] = orjson.loads(known["lots"])
     return lots

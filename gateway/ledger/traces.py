@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
-from sqlalchemy import RowMapping
 
 from gateway.domain.standing import order_state
 from gateway.domain.states import LineState
 from gateway.ledger.database import Tx
 from gateway.ledger.lots import read_material, read_used
 from gateway.ledger.shelf import entries_of, taken_by
-from gateway.ledger.sql import row, rows
+from gateway.ledger.sql import Row, row, rows
 
 View = dict[str, Any]
 MOST_LOTS = 500  # in one direction of a trace
@@ -80,7 +79,7 @@ def _stock_lot(tx: Tx, lot: str) -> View | None:
     return {"lot": lot, "orders": orders, "upstream": [], "downstream": [_lot(tx, job) for job in jobs]}
 
 
-def _line(tx: Tx, line: RowMapping) -> View:
+def _line(tx: Tx, line: Row) -> View:
     taken = [{"lot": one["lot"], "pieces": one["pieces"]} for one in taken_by(tx, line["line_id"])]
     return {**line, "from_shelf": taken, "steps": _steps(tx, line["line_id"])}
 
@@ -114,7 +113,7 @@ def _jobs(tx: Tx, requirement_id: int) -> list[View]:
     return found
 
 
-def _lot(tx: Tx, job: RowMapping) -> View:
+def _lot(tx: Tx, job: Row) -> View:
     hidden = {"material_lots", "approver", "confirmed_by", "parameters"}
     counted = None if job["produced"] is None else "person" if job["confirmed_by"] else "machine"
     return {
@@ -128,7 +127,7 @@ def _lot(tx: Tx, job: RowMapping) -> View:
     }
 
 
-def _material(job: RowMapping) -> str:
+def _material(job: Row) -> str:
     return job["material_lots"] or "[]"
 
 
@@ -143,7 +142,7 @@ def _confirmations(tx: Tx, job_id: str) -> list[View]:
     return [{"at": one["at"], "what": one["what"], **_counts(one)} for one in told]
 
 
-def _counts(event: RowMapping) -> View:
+def _counts(event: Row) -> View:
     if not event["what"].startswith("ticket.") or event["after"] is None:
         return {}
     said = orjson.loads(event["after"])

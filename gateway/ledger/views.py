@@ -3,14 +3,13 @@
 from typing import Any
 
 import orjson
-from sqlalchemy import RowMapping
 
 from gateway.domain.standing import order_state
 from gateway.domain.states import LineState
 from gateway.ledger import events, files, outbox
 from gateway.ledger.database import Tx
 from gateway.ledger.offers import promises
-from gateway.ledger.sql import row, rows
+from gateway.ledger.sql import Row, row, rows
 
 PAGE = 200
 View = dict[str, Any]
@@ -157,7 +156,7 @@ _LINES_OF_JOB = (
 )
 
 
-def _order(tx: Tx, order: RowMapping) -> View:
+def _order(tx: Tx, order: Row) -> View:
     lines = [
         {**line, "options": orjson.loads(line["options"])}
         for line in rows(
@@ -179,7 +178,7 @@ def _order(tx: Tx, order: RowMapping) -> View:
     }
 
 
-def _job(job: RowMapping) -> View:
+def _job(job: Row) -> View:
     return {**job, "parameters": orjson.loads(job["parameters"])}
 
 

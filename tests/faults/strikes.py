@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from gateway.ledger import database, engine, opening, remains
+from gateway.ledger import database, engine, opening, remains, sql
 from gateway.ledger.migrations import Migration
 from tests.faults import disk
 from tests.faults.scenes import Act
@@ -63,7 +63,10 @@ class Strikes:
 
     def install(self, *, with_disk: bool) -> None:
         """Watch this process: every statement, commit, close, and where possible every call to the disk."""
-        event.listen(Engine, "before_cursor_execute", self._on_statement)
+        event.listen(
+            Engine, "before_cursor_execute", lambda _tx, _cursor, statement, *_more: self._on_statement(statement)
+        )
+        self._watch_statements()
         self._watch_commit()
         vars(database)["close_state"] = self._within("checkpoint", opening.close_state)
         opening._back_up = self._within("backup", opening._back_up)
@@ -108,7 +111,16 @@ class Strikes:
         self._sick[operation] = (code, left - 1)
         return code
 
-    def _on_statement(self, _tx: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+    def _watch_statements(self) -> None:
+        execute = vars(sql)["_execute"]
+
+        def watched(tx: Any, statement: str, values: Any) -> Any:
+            self._on_statement(statement)
+            return execute(tx, statement, values)
+
+        vars(sql)["_execute"] = watched
+
+    def _on_statement(self, statement: str) -> None:
         if statement.startswith("BEGIN"):
             self._meanings.clear()
             return

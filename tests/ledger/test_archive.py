@@ -4,12 +4,12 @@ import sqlite3
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from sqlite3 import IntegrityError
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from gateway.domain.states import JobState, LineState
 from gateway.ledger import archive, engine, exceptions, jobs, lines

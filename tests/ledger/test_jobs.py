@@ -1,16 +1,16 @@
 """Jobs, commands and results: what the model forbids, the ledger refuses, whoever asks."""
 
 import re
+from sqlite3 import IntegrityError
 
 import pytest
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from drivers.base import CommandKind, Finding, JobPhase
 from gateway.domain.dispatch import REFUSALS, Settlement
 from gateway.domain.states import JobState
 from gateway.errors import IllegalTransitionError, RefusedError
-from gateway.ledger import decisions, events, exceptions, jobs
+from gateway.ledger import decisions, events, exceptions, jobs, sql
 from gateway.ledger.jobs import Wire
 from gateway.ledger.sql import rows
 from tests.ledger.work import (
@@ -183,11 +183,10 @@ def test_job_numbers_rise_and_are_never_used_again(tx: Connection) -> None:
 
 def test_a_number_that_is_taken_is_refused_by_the_database(tx: Connection) -> None:
     first, second = a_released_job(tx), a_released_job(tx, number="1002")
-    insert = "INSERT INTO job_numbers (machine, job_no, job_id) VALUES ('press-1', ?, ?)"
-    tx.exec_driver_sql(insert, (7, first))
+    sql.insert(tx, "job_numbers", machine="press-1", job_no=7, job_id=first)
     for number, job_id in ((7, second), (8, first), (0, second), (2**32, second)):
         with pytest.raises(IntegrityError), tx.begin_nested():
-            tx.exec_driver_sql(insert, (number, job_id))
+            sql.insert(tx, "job_numbers", machine="press-1", job_no=number, job_id=job_id)
 
 
 def test_job_ids_carry_site_and_epoch_and_count_in_base_36_without_ever_repeating(tx: Connection) -> None:

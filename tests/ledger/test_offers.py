@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from sqlite3 import IntegrityError
 
 import pytest
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from gateway.domain.offers import Offer
 from gateway.domain.pricing import CampaignDecision, CampaignKind

@@ -1,6 +1,7 @@
 """Orders in the ledger: once each, told when they look different, one question per cause."""
 
 from datetime import timedelta
+from sqlite3 import IntegrityError
 from typing import Any
 
 import orjson
@@ -8,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from gateway.domain.states import LineState
 from gateway.errors import IllegalTransitionError, RefusedError
-from gateway.ledger import decisions, lines, orders, outbox
+from gateway.ledger import decisions, lines, orders, outbox, sql
 from gateway.ledger.orders import Taken
 from gateway.ledger.sql import rows
 from gateway.ledger.telling import tell
@@ -55,13 +55,10 @@ def test_an_order_that_changes_back_is_changed_again(tx: Connection) -> None:
 
 def test_the_database_keeps_one_order_per_shop_and_id_and_one_line_per_row(tx: Connection) -> None:
     take(tx)
-    again = "INSERT INTO orders (shop, shop_order_id, placed_at) VALUES ('webshop', '1001', 'x')"
     with pytest.raises(IntegrityError), tx.begin_nested():
-        tx.exec_driver_sql(again)
+        sql.insert(tx, "orders", shop="webshop", shop_order_id="1001", placed_at="x")
     with pytest.raises(IntegrityError), tx.begin_nested():
-        tx.exec_driver_sql(
-            "INSERT INTO order_lines (order_id, shop_line_id, quantity, state) VALUES (1, '1', 1, 'received')"
-        )
+        sql.insert(tx, "order_lines", order_id=1, shop_line_id="1", quantity=1, state="received")
 
 
 def test_an_order_without_rows_is_kept_and_said_to_be_not_made(tx: Connection) -> None:

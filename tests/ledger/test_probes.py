@@ -1,15 +1,15 @@
 """What the database itself refuses of a probe: anything that starts, a second at once, a second doubt."""
 
 from datetime import UTC, datetime
+from sqlite3 import IntegrityError
 
 import pytest
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from drivers.profile import Effect, Memory
 from gateway.domain.probing import Move, Stage, Verdict
 from gateway.errors import RefusedError
-from gateway.ledger import machines, probes
+from gateway.ledger import machines, probes, sql
 from gateway.ledger.probes import Origin, Subject
 from gateway.ledger.sql import insert
 
@@ -67,11 +67,12 @@ def test_a_second_probe_of_the_same_machine_is_refused(tx: Connection) -> None:
     with pytest.raises(RefusedError, match="is being probed"):
         probes.begin(tx, SUBJECT, ORIGIN)
     with pytest.raises(IntegrityError, match="UNIQUE"):
-        tx.exec_driver_sql(
+        sql.change(
+            tx,
             "INSERT INTO probes SELECT 2, * FROM (SELECT machine, effect, memory_declared, power_cycle, "
             "stage, text, verdict, verdict_text, memory, job_id, job_no, recipe, recipe_version, "
             "parameters, parameters_hash, identity, profile, machine_boot, counted, gateway_boot, who, "
-            "started_at, ended_at FROM probes)"
+            "started_at, ended_at FROM probes)",
         )
 
 
