@@ -1,9 +1,9 @@
 """Ledger -> ledger: what is owed collects in runs, and runs that are due are released."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from gateway.clock import Clock
 from gateway.domain.machines import Level
@@ -11,12 +11,13 @@ from gateway.domain.pricing import FamilyRules
 from gateway.domain.products import Family
 from gateway.domain.runs import Candidate, Situation, collect, release
 from gateway.ledger import collecting, recovery, setups
-from gateway.ledger.database import Ledger, Tx
+from gateway.ledger.database import Ledger, Tx, ring
 from gateway.ledger.machines import arming
 from gateway.ledger.serving import serve
 from gateway.ledger.shortages import supplied
 
 LOOK_AGAIN_S = 5.0  # a latest start comes without anybody ordering
+PORTION: Final = 100  # joins of one event: other events wait no longer than these take
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,12 +46,18 @@ async def planning_stage(ledger: Ledger, floor: Floor, *, clock: Clock, log: Any
 
 
 def plan_once(tx: Tx, floor: Floor, *, site: str, epoch: int, now: datetime) -> int:
-    """Serve from the shelf, let all else that is owed join its run, release what is due; give the jobs released."""
+    """Serve from the shelf, let what else is owed join its run, release what is due; give the jobs released.
+
+    No more than a portion joins at once; the bell calls for the next one.
+    """
     if recovery.pending(tx):
         return 0
     families = floor.families
     serve(tx, now=now)
     joining = collect(collecting.owed(tx), collecting.open_runs(tx), families)
+    if len(joining.joins) > PORTION:
+        joining = replace(joining, joins=joining.joins[:PORTION])
+        ring(tx, "plan")
     collecting.join(tx, joining, site=site, epoch=epoch, now=now)
     released = 0
     for run in collecting.open_runs(tx):

@@ -13,6 +13,7 @@ from gateway.domain.products import Family, Product, Range, Step
 from gateway.domain.states import JobState
 from gateway.ledger import collecting, jobs, machines, orders, views
 from gateway.ledger.lines import Reading
+from gateway.stages import plan
 from gateway.stages.plan import Floor, plan_once
 from tests.ledger.work import CATALOGUE, NOW, RULE, SHOP
 from tests.shops.fake_shop import a_line, an_order
@@ -104,6 +105,23 @@ def test_below_its_threshold_a_run_collects_and_at_it_all_jobs_are_released(floo
     (run,) = {job["run_id"] for job in views.list_jobs(floor)}
     assert collecting.open_runs(floor) == []
     assert run is not None
+
+
+def test_a_backlog_is_planned_in_portions_by_promise_and_each_calls_for_the_next(
+    floor: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "PORTION", 2)
+    for number in range(1, 6):
+        _take(floor, str(number), "TRAY-12", number, placed_at=NOW - timedelta(days=number))
+    rung: list[str] = floor.info.setdefault("bells", [])
+    released = []
+    while True:
+        rung.clear()
+        released.append(_plan(floor))
+        if "plan" not in rung:
+            break
+    assert released == [2, 2, 1]
+    assert [quantity for _, quantity in _states(floor)] == [5, 4, 3, 2, 1]
 
 
 def test_planning_twice_plans_nothing_twice(floor: Connection) -> None:
