@@ -118,7 +118,11 @@ class Oven:
         raise PduError(ILLEGAL_ADDRESS)
 
     def write_words(self, address: int, values: Sequence[int]) -> None:
-        """Write registers of the command block."""
+        """Write registers of the command block, or the temperature to rest at as a whole."""
+        rest = measures.registers(self._measures, self._settings.word_order)[measures.REST_AT :]
+        if address == self._settings.measures_base + measures.REST_AT and len(values) == len(rest):
+            self._measures = measures.set_rest(self._measures, values, self._settings.word_order)
+            return
         place = address - self._settings.command_base
         if place < 0 or place + len(values) > COMMAND_LENGTH:
             raise PduError(ILLEGAL_ADDRESS)

@@ -78,6 +78,7 @@ class LivePress:
         """Measure temperature and pressure again and again; never returns."""
         while True:
             await asyncio.sleep(_MEASURE_S)
+            self._measures.standby_c = float(await self._nodes.standby.read_value())
             self._measures.step(_MEASURE_S * self.settings.speed, running=self.machine.state == "running")
             await self._write(self._measured())
 

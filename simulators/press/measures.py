@@ -19,6 +19,7 @@ class Measures:
     seed: int = 0
     temperature_c: float = _COLD_C
     pressure_bar: float = 0.0
+    standby_c: float = _COLD_C  # the platen is kept at this between jobs
     _stroke_s: float = 0.0
     _noise: random.Random = field(init=False)
 
@@ -26,8 +27,8 @@ class Measures:
         self._noise = random.Random(self.seed)  # noqa: S311
 
     def step(self, seconds: float, *, running: bool) -> None:
-        """Warm up and press while running, cool down and let go otherwise."""
-        target_c = _HOT_C if running else _COLD_C
+        """Warm up and press while running, cool down to standby and let go otherwise."""
+        target_c = _HOT_C if running else self.standby_c
         self.temperature_c += (target_c - self.temperature_c) * (1 - math.exp(-seconds / _WARM_UP_S))
         self.temperature_c += self._noise.gauss(0, 0.2)
         self._stroke_s = (self._stroke_s + seconds) % _STROKE_S if running else 0.0

@@ -83,6 +83,7 @@ class PressNodes:
     temperature: Node
     pressure: Node
     cycles: Node
+    standby: Node  # the only one that clients may write
     item_state: Node
     item_state_number: Node
     methods: dict[str, Node]
@@ -181,6 +182,7 @@ class _Builder:
             temperature=await self._variable(press, "Press.Temperature", self._own("Temperature"), value=0.0),
             pressure=await self._variable(press, "Press.Pressure", self._own("Pressure"), value=0.0),
             cycles=await self._variable(press, "Press.Cycles", self._own("Cycles"), value=_NO_CYCLES),
+            standby=await self._standby(press),
             item_state=item_state,
             item_state_number=item_state_number,
             methods=methods,
@@ -255,6 +257,13 @@ class _Builder:
 
     async def _variable(self, parent: Node, path: str, name: ua.QualifiedName, *, value: Any) -> Node:
         return await parent.add_variable(self._id(path), name, value)
+
+    async def _standby(self, press: Node) -> Node:
+        """Add the temperature that the platen is kept at between jobs, which clients may write."""
+        cold = ua.Variant(22.0, ua.VariantType.Float)
+        node = await self._variable(press, "Press.StandbyTemperature", self._own("StandbyTemperature"), value=cold)
+        await node.set_writable()
+        return node
 
     async def _list(self, parent: Node, path: str, name: str, type_name: str) -> Node:
         empty = ua.Variant([], ua.VariantType.ExtensionObject, is_array=True)
