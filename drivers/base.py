@@ -235,6 +235,23 @@ class Reconciling(Protocol):
         ...
 
 
+@runtime_checkable
+class Writable(Protocol):
+    """What a session also has where a person may write single tags by hand: those of the profile's `writable`."""
+
+    async def read_tag(self, name: str) -> Scalar | None:
+        """Read one of these tags now, in its unit; None where what the machine shows is no value."""
+        ...
+
+    async def write_tag(self, name: str, value: Scalar, *, deadline_s: float) -> Receipt:
+        """Write one of these tags once, without retries; after `deadline_s` nothing is sent.
+
+        Refused: the machine says that it did not take it, or it cannot carry the value and nothing was sent.
+        Raise `DriverError` where the machine gave no answer: it may have taken the value.
+        """
+        ...
+
+
 class Driver(Protocol):
     """Opens sessions to one machine, each with fresh client objects."""
 

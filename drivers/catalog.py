@@ -1,6 +1,6 @@
 """Which driver speaks to which kind of machine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -12,10 +12,13 @@ from drivers.modbus.address import parse_address
 from drivers.modbus.places import mailbox_faults as modbus_mailbox_faults
 from drivers.modbus.places import plain_faults as modbus_plain_faults
 from drivers.modbus.tags import tag_faults
+from drivers.modbus.writable import write_faults as modbus_write_faults
 from drivers.opcua.places import mailbox_faults as opcua_mailbox_faults
 from drivers.opcua.places import plain_faults as opcua_plain_faults
+from drivers.opcua.places import write_faults as opcua_write_faults
 from drivers.profile import Profile
 from drivers.station.session import Station
+from drivers.writing import named_faults
 
 Opener = Callable[[str, str, Profile, Security, MonotonicClock, Links], Driver]
 STATION: Final = ("station", "tickets")  # a person: its driver needs a folder and no address
@@ -41,6 +44,8 @@ def open_driver(
     if opener is None:
         known = ", ".join(f"{protocol}/{dialect}" for protocol, dialect in DRIVERS)
         raise ValueError(f"no driver for {profile.protocol}/{profile.dialect} (profile {profile.name}); known: {known}")
+    if profile.writable and (faults := profile_faults(profile)):
+        raise ValueError(f"profile {profile.name}: {'; '.join(faults)}")
     return opener(name, url, profile, security, monotonic, links if links is not None else Links())
 
 
@@ -58,7 +63,8 @@ def address_fault(protocol: str, url: str) -> str | None:
 def profile_faults(profile: Profile) -> tuple[str, ...]:
     """List why no driver can work by a profile, each as `key.of.the.profile: what is wrong`."""
     check = _PROFILES.get((profile.protocol, profile.dialect))
-    return check(profile) if check is not None else ()
+    found = (*(check(profile) if check is not None else ()), *named_faults(profile))
+    return found or tuple(_WRITES[profile.protocol](profile) if profile.protocol in _WRITES else ())
 
 
 def open_station(*, name: str, path: Path, now: Callable[[], datetime]) -> Station:
@@ -139,6 +145,10 @@ DRIVERS: Mapping[tuple[str, str], Opener] = {
     ("opcua", "plain"): _opcua_plain,
 }
 _ADDRESSES: Final[Mapping[str, Callable[[str], object]]] = {"opcua": _check_opcua_address, "modbus": parse_address}
+_WRITES: Final[Mapping[str, Callable[[Profile], Iterator[str]]]] = {
+    "opcua": opcua_write_faults,
+    "modbus": modbus_write_faults,
+}
 _PROFILES: Final[Mapping[tuple[str, str], Callable[[Profile], tuple[str, ...]]]] = {
     ("modbus", "mailbox"): lambda profile: (*modbus_mailbox_faults(profile), *tag_faults(profile)),
     ("opcua", "mailbox"): opcua_mailbox_faults,

@@ -238,4 +238,5 @@ class Profile:
     mailbox: MailboxMap | None = None
     plain: PlainMap | None = None
     tags: Mapping[str, Tag] = field(default_factory=dict)
+    writable: Mapping[str, Limit] = field(default_factory=dict)  # tags that a person may write, in their units
     sample_s: float = 0.5  # the machine is asked for the tags' values this often

@@ -386,7 +386,8 @@ class House:
 def fingerprint(profile: Profile) -> str:
     """Give a short hash of a machine type: a changed profile ends the arming of its machines.
 
-    What is only watched does not count: a new tag changes nothing of what the machine may be told to do.
+    What is only watched does not count, nor what people may write while it is not armed: neither changes anything of
+    what the machine may be told to do.
     """
-    told = {name: value for name, value in asdict(profile).items() if name not in {"tags", "sample_s"}}
+    told = {name: value for name, value in asdict(profile).items() if name not in {"tags", "writable", "sample_s"}}
     return sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]

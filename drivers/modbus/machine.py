@@ -9,12 +9,11 @@ from drivers.modbus.address import Bus
 from drivers.modbus.polling import Poller
 from drivers.modbus.tags import TagRead
 from drivers.modbus.wire import ModbusWire, open_wire
+from drivers.modbus.writing import TagWriter
 from drivers.profile import Profile
 
 _REQUEST_MAX_S = 1.0  # one request; others wait for the same wire
 _OPEN_S = 3.0
-
-NOT_TAKEN = frozenset({1, 2, 3})  # exception codes with which a unit refuses a request before it acts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +39,10 @@ class ModbusMachine:
     def poller(self, line: Line[ModbusWire], reads: Sequence[TagRead]) -> Poller:
         """Give what reads the tags of one session over its line."""
         return Poller(line, unit=self.unit, reads=reads, timeout_s=self.request_s, monotonic=self.monotonic)
+
+    def writer(self, line: Line[ModbusWire]) -> TagWriter:
+        """Give what writes single tags of one session by hand over its line."""
+        return TagWriter(line, unit=self.unit, profile=self.profile, timeout_s=self.request_s)
 
 
 def link_to(bus: Bus, *, links: Links, monotonic: MonotonicClock) -> Link[ModbusWire]:

@@ -10,11 +10,12 @@ from drivers import plain
 from drivers.base import Identity, MonotonicClock, Scalar, Session
 from drivers.link import Line, Links
 from drivers.modbus.address import Transport, parse_address
-from drivers.modbus.machine import NOT_TAKEN, ModbusMachine, link_to
+from drivers.modbus.machine import ModbusMachine, link_to
 from drivers.modbus.places import Area, Span, Spot, bit_spot, plain_faults, spans_of, word_spot
 from drivers.modbus.polling import Poller
 from drivers.modbus.tags import reads_of, tag_faults
-from drivers.modbus.wire import ExceptionReplyError, ModbusWire
+from drivers.modbus.wire import NOT_TAKEN, ExceptionReplyError, ModbusWire
+from drivers.modbus.writing import TagWriter
 from drivers.plain_session import PlainSession, Points, Terms, plain_identity
 from drivers.profile import Memory, Place, PlainMap, Profile
 from drivers.scaling import Layout
@@ -49,6 +50,7 @@ class ModbusPlainDriver(ModbusMachine):
                 terms=terms,
                 identity=plain_identity(self.address, self.spec),
                 poller=self.poller(line, reads_of(self.profile.tags)),
+                writer=self.writer(line),
             )
             await session.open()
             yield session
@@ -69,9 +71,10 @@ def plain_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, links
 class _PolledSession(PlainSession):
     """The session of a plain machine whose tags are polled."""
 
-    def __init__(self, points: Points, *, terms: Terms, identity: Identity, poller: Poller) -> None:
+    def __init__(self, points: Points, *, terms: Terms, identity: Identity, poller: Poller, writer: TagWriter) -> None:
         super().__init__(points, terms=terms, identity=identity)
         self.poll, self.take, self.listen = poller.poll, poller.take, poller.listen  # the port's Polled
+        self.read_tag, self.write_tag = writer.read_tag, writer.write_tag  # the port's Writable
 
 
 class _Registers:

@@ -11,11 +11,12 @@ from drivers.handshake import Blocks, MailboxSession, Terms, check_pace, mailbox
 from drivers.link import Line, Links
 from drivers.mailbox import PermitBits
 from drivers.modbus.address import Transport, parse_address
-from drivers.modbus.machine import NOT_TAKEN, ModbusMachine, link_to
+from drivers.modbus.machine import ModbusMachine, link_to
 from drivers.modbus.places import mailbox_faults
 from drivers.modbus.polling import Poller
 from drivers.modbus.tags import Fence, reads_of, tag_faults
-from drivers.modbus.wire import ExceptionReplyError, ModbusWire
+from drivers.modbus.wire import NOT_TAKEN, ExceptionReplyError, ModbusWire
+from drivers.modbus.writing import TagWriter
 from drivers.profile import MailboxMap, Profile
 from drivers.speaking import RefusedWriteError
 
@@ -39,7 +40,7 @@ class ModbusMailboxDriver(ModbusMachine):
             terms = Terms(spec=self.spec, bits=self.bits, answer_s=self.profile.timeout_s, monotonic=self.monotonic)
             identity = mailbox_identity(self.address)
             poller = self.poller(line, reads_of(self.profile.tags, _fence(self.spec)))
-            session = _PolledSession(blocks, terms=terms, identity=identity, poller=poller)
+            session = _PolledSession(blocks, terms=terms, identity=identity, poller=poller, writer=self.writer(line))
             await session.open()
             yield session
 
@@ -68,9 +69,10 @@ def mailbox_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, lin
 class _PolledSession(MailboxSession):
     """The session of a machine behind the mailbox whose tags are polled."""
 
-    def __init__(self, blocks: Blocks, *, terms: Terms, identity: Identity, poller: Poller) -> None:
+    def __init__(self, blocks: Blocks, *, terms: Terms, identity: Identity, poller: Poller, writer: TagWriter) -> None:
         super().__init__(blocks, terms=terms, identity=identity)
         self.poll, self.take, self.listen = poller.poll, poller.take, poller.listen  # the port's Polled
+        self.read_tag, self.write_tag = writer.read_tag, writer.write_tag  # the port's Writable
 
 
 def _fence(spec: MailboxMap) -> Fence:

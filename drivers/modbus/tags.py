@@ -136,9 +136,9 @@ def reads_of(tags: Mapping[str, Tag], fence: Fence | None = None) -> tuple[TagRe
 
     Tags inside the fence come by one read of the whole block.
     """
-    placed = [_placed(name, tag) for name, tag in tags.items()]
-    fenced = tuple(sorted((tag for tag in placed if fence and fence.holds(tag)), key=_order))
-    free = [tag for tag in placed if not (fence and fence.holds(tag))]
+    found = [placed(name, tag) for name, tag in tags.items()]
+    fenced = tuple(sorted((tag for tag in found if fence and fence.holds(tag)), key=_order))
+    free = [tag for tag in found if not (fence and fence.holds(tag))]
     inside = (TagRead(span=fence.span, tags=fenced, fence=fence),) if fence and fenced else ()
     return (*inside, *_reads(free))
 
@@ -178,7 +178,7 @@ class _TagError(ValueError):
         self.key = key
 
 
-def _placed(name: str, tag: Tag) -> Placed:
+def placed(name: str, tag: Tag) -> Placed:
     """Find a tag's place; raise `_TagError` where it has none."""
     try:
         spot = Spot.parse(tag.address)
@@ -234,7 +234,7 @@ def _kind(tag: Tag, default: Kind) -> Kind:
 
 def _faults(tag: Tag) -> Iterator[str]:
     try:
-        layout = _placed("", tag).layout
+        layout = placed("", tag).layout
     except _TagError as error:
         yield f"{error.key}: {error}"
         return

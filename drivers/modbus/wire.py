@@ -32,6 +32,7 @@ _CHARACTER_BITS = 11
 _GAP_CHARACTERS = 3.5  # silence between two frames (Modbus over Serial Line 1.02, 2.5.1.1)
 _GAP_MIN_S = 0.00175
 _QUIET_S = 0.2  # a line without transaction numbers is listened to before it is used again
+NOT_TAKEN = frozenset({1, 2, 3})  # exception codes with which a unit refuses a request before it acts
 _LATER_S = 60.0  # the library's own deadlines; ours come first
 
 # It logs each lost reply as an error; what matters reaches the caller as a `DriverError`.

@@ -16,7 +16,7 @@ from drivers.opcua.connection import Connection, status_name
 from drivers.opcua.places import mailbox_faults
 from drivers.opcua.sampling import sampled
 from drivers.opcua.telemetry import Telemetry
-from drivers.opcua.writes import check_taken
+from drivers.opcua.writes import TagWriter, check_taken
 from drivers.profile import MailboxMap, MailboxNodes, Profile
 from drivers.speaking import RefusedWriteError
 
@@ -50,7 +50,7 @@ class OpcuaMailboxDriver:
             identity = mailbox_identity(f"{self.url}; certificate {shown or 'none'}")
             session = _Session(blocks, terms=terms, identity=identity)
             await session.open()
-            session.gather(await sampled(connection, self.profile, self.monotonic))
+            session.add(await sampled(connection, self.profile, self.monotonic), TagWriter(connection, self.profile))
             yield session
 
 
@@ -73,11 +73,12 @@ def mailbox_driver(*, url: str, profile: Profile, security: Security, monotonic:
 
 
 class _Session(MailboxSession):
-    """The handshake, and the tags beside it."""
+    """The handshake, the tags beside it, and those that are written by hand."""
 
-    def gather(self, telemetry: Telemetry) -> None:
-        """Give the blocks of this telemetry from now on."""
+    def add(self, telemetry: Telemetry, writer: TagWriter) -> None:
+        """Give the blocks of this telemetry from now on, and let people write by hand."""
         self.take, self.listen = telemetry.take, telemetry.gathering.listen  # the port's Sampler
+        self.read_tag, self.write_tag = writer.read_tag, writer.write_tag  # the port's Writable
 
 
 class _Variables:

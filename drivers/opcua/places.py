@@ -1,6 +1,7 @@
 """Where a machine keeps something on an OPC UA server: `nsu=URI;s=Name`, without an index."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Final
 
@@ -42,6 +43,27 @@ def mailbox_faults(profile: Profile) -> tuple[str, ...]:
         found += [f"{key}: {_no_node(at)}" for key, at in addresses.items() if NODE.fullmatch(at) is None]
         found += _doubles(addresses)
     return tuple(sorted(found))
+
+
+def write_faults(profile: Profile) -> Iterator[str]:
+    """List why tags of a profile that is sound otherwise cannot be written, as `writable.NAME: what is wrong`."""
+    permits = {f"permits.{name}": address for name, address in asdict(profile.permits).items()}
+    used = {address: key for key, address in permits.items() if address is not None}
+    if profile.setup_code is not None:
+        used[profile.setup_code] = "setup_code"
+    if profile.mailbox is not None and profile.mailbox.nodes is not None:
+        used |= {address: f"mailbox.nodes.{name}" for name, address in asdict(profile.mailbox.nodes).items()}
+    if profile.plain is not None:
+        spec = profile.plain
+        used |= {address: f"plain.{name}" for name, address in plain.bits_of(profile, spec).items()}
+        used |= {place.address: key for key, place in plain.places_of(spec).items()}
+        used |= {} if spec.reset_done is None else {spec.reset_done: "plain.reset_done"}
+    for name in profile.writable:
+        address = profile.tags[name].address
+        if address in used:
+            yield f"writable.{name}: lies where {used[address]} is, which jobs are given by"
+        elif NODE.fullmatch(address) is None:
+            yield f"writable.{name}: {_no_node(address)}"
 
 
 def _no_node(address: str) -> str:

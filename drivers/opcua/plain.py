@@ -1,7 +1,5 @@
 """A plain machine behind an OPC UA server: the driver, and its nodes."""
 
-import math
-import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,29 +10,19 @@ from asyncua.ua.object_ids import ObjectIds
 
 from drivers import plain
 from drivers.base import DriverError, MonotonicClock, Scalar, Security, Session
-from drivers.opcua.binary import Builtin, Reading
+from drivers.opcua.binary import Builtin
 from drivers.opcua.channel import connect
 from drivers.opcua.connection import Connection, node_id, status_name
 from drivers.opcua.places import plain_faults
 from drivers.opcua.publishing import Hint
 from drivers.opcua.sampling import sampled
 from drivers.opcua.telemetry import Telemetry
-from drivers.opcua.writes import check_taken
+from drivers.opcua.writes import TagWriter, check_taken, fitted, scalar_of
 from drivers.plain_session import PlainSession, Terms, plain_identity
 from drivers.profile import Memory, Place, PlainMap, Profile
 from drivers.speaking import RefusedWriteError
 
 _START_TIME: Final = node_id(ObjectIds.Server_ServerStatus_StartTime)
-_RANGES: Final = {
-    Builtin.SBYTE: (-(2**7), 2**7 - 1),
-    Builtin.BYTE: (0, 2**8 - 1),
-    Builtin.INT16: (-(2**15), 2**15 - 1),
-    Builtin.UINT16: (0, 2**16 - 1),
-    Builtin.INT32: (-(2**31), 2**31 - 1),
-    Builtin.UINT32: (0, 2**32 - 1),
-    Builtin.INT64: (-(2**63), 2**63 - 1),
-    Builtin.UINT64: (0, 2**64 - 1),
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +53,7 @@ class OpcuaPlainDriver:
             session = _Session(nodes, terms=terms, identity=identity)
             await session.open()
             await connection.subscribe(nodes.signs, Hint(on_change))
-            session.gather(await sampled(connection, self.profile, self.monotonic))
+            session.add(await sampled(connection, self.profile, self.monotonic), TagWriter(connection, self.profile))
             yield session
 
 
@@ -78,11 +66,12 @@ def plain_driver(*, url: str, profile: Profile, security: Security, monotonic: M
 
 
 class _Session(PlainSession):
-    """The machine's signs, and the tags beside them."""
+    """The machine's signs, the tags beside them, and those that are written by hand."""
 
-    def gather(self, telemetry: Telemetry) -> None:
-        """Give the blocks of this telemetry from now on."""
+    def add(self, telemetry: Telemetry, writer: TagWriter) -> None:
+        """Give the blocks of this telemetry from now on, and let people write by hand."""
         self.take, self.listen = telemetry.take, telemetry.gathering.listen  # the port's Sampler
+        self.read_tag, self.write_tag = writer.read_tag, writer.write_tag  # the port's Writable
 
 
 class _Nodes:
@@ -114,7 +103,7 @@ class _Nodes:
 
     async def shown(self) -> Mapping[str, Scalar | None]:
         readings = await self._connection.read(list(self._shown.values()))
-        return {name: _scalar(reading) for name, reading in zip(self._shown, readings, strict=True)}
+        return {name: scalar_of(reading) for name, reading in zip(self._shown, readings, strict=True)}
 
     async def write(self, values: Sequence[tuple[Place, Scalar]], *, deadline_s: float) -> None:
         await self._write([(place.address, self._raw(place, value)) for place, value in values], deadline_s)
@@ -136,7 +125,7 @@ class _Nodes:
             self._types[address] = (node, reading.variant.type)
 
     def _raw(self, place: Place, value: Scalar) -> Scalar:
-        return _fitted(value, place, self._types[place.address][1])
+        return fitted(value, place, self._types[place.address][1])
 
     async def _write(self, values: Sequence[tuple[str, Scalar]], deadline_s: float | None) -> None:
         typed = [(*self._types[address], raw) for address, raw in values]
@@ -144,39 +133,3 @@ class _Nodes:
             [(node, ua.Variant(raw, ua.VariantType(int(kind)))) for node, kind, raw in typed], deadline_s=deadline_s
         )
         check_taken(statuses, RefusedWriteError)
-
-
-def _fitted(value: Scalar, place: Place, kind: Builtin) -> Scalar:
-    """Give a value as a node of this type holds it; raise `ValueError` where it cannot."""
-    match kind:
-        case Builtin.BOOLEAN | Builtin.STRING:
-            if not isinstance(value, bool if kind is Builtin.BOOLEAN else str):
-                raise ValueError(f"{value!r} does not fit into a node of type {kind.name}")  # noqa: TRY004 - from outside
-            return value
-        case _ if isinstance(value, bool | str) or not math.isfinite(value):
-            raise ValueError(f"{value!r} is no finite number, as a node of type {kind.name} needs")
-        case Builtin.DOUBLE:
-            return float((value - place.offset) / place.scale)
-        case Builtin.FLOAT:
-            try:
-                rounded: float = struct.unpack("<f", struct.pack("<f", (value - place.offset) / place.scale))[0]
-            except OverflowError as error:
-                raise ValueError(f"{value!r} does not fit into a node of type FLOAT") from error
-            return rounded
-        case _ if kind in _RANGES:
-            scaled = (place.scale, place.offset) != (1, 0)
-            raw = (value - place.offset) / place.scale if scaled else value
-            least, most = _RANGES[kind]
-            if (not scaled and raw != int(raw)) or not least <= round(raw) <= most:
-                raise ValueError(f"{value!r} does not fit into a node of type {kind.name}")
-            return round(raw)
-        case _:
-            raise ValueError(f"a node of type {kind.name} cannot be written")
-
-
-def _scalar(reading: Reading) -> Scalar | None:
-    """Give a good value; None where the machine does not say. A time becomes a text."""
-    value = reading.variant.value
-    if not reading.good or reading.variant.array or value is None:
-        return None
-    return value if isinstance(value, bool | int | float | str) else str(value)

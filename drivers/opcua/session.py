@@ -29,6 +29,7 @@ from drivers.opcua.finding import JobControl, find_job_control
 from drivers.opcua.publishing import Hint
 from drivers.opcua.sampling import sampled
 from drivers.opcua.telemetry import Telemetry
+from drivers.opcua.writes import TagWriter
 from drivers.profile import Profile
 
 _log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class JobControlDriver:
                 tags=tags,
                 identity=Identity(text=text, kinds=frozenset(control.methods)),
                 telemetry=telemetry,
+                writer=TagWriter(connection, self.profile),
             )
 
 
@@ -86,8 +88,10 @@ class JobControlSession:
         tags: "_Tags",
         identity: Identity,
         telemetry: Telemetry,
+        writer: TagWriter,
     ) -> None:
         self.take, self.listen = telemetry.take, telemetry.gathering.listen  # the port's Sampler
+        self.read_tag, self.write_tag = writer.read_tag, writer.write_tag  # the port's Writable
         self._connection = connection
         self._control = control
         self._tags = tags

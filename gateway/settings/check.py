@@ -80,8 +80,8 @@ def profile_remarks(name: str, profile: ProfileSettings) -> Iterator[Remark]:
 
 
 def _station_type(profile: ProfileSettings) -> Iterator[Remark]:
-    for key in ("permits", "mailbox", "plain", "setup_code"):
-        if getattr(profile, key) is not None:
+    for key in ("permits", "mailbox", "plain", "setup_code", "writable"):
+        if getattr(profile, key):
             yield Remark(path=(key,), text="a person works at a station; remove it", of_key=True)
     right = {"effect": "remembered", "memory": "persistent", "clears_by_itself": False}
     for key, value in right.items():

@@ -188,6 +188,8 @@ class ProfileSettings(Model):
     """Names the machine uses for what it shows of an order."""
     tags: Annotated[Mapping[Name, TagSettings], Field(max_length=10_000)] = Field(default_factory=dict)
     """The values that are sampled and published, by name."""
+    writable: Mapping[Name, LimitSettings] = Field(default_factory=dict)
+    """The tags that a person may write by hand while the machine is in commissioning: their limits, in their units."""
     sample_s: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 0.5
     """Time between two samples of the tags, seconds."""
 
@@ -210,13 +212,17 @@ class ProfileSettings(Model):
             timeout_s=self.timeout_s,
             labels=dict(self.labels),
             tags={name: _tag(tag) for name, tag in self.tags.items()},
+            writable=_limits(self.writable),
             sample_s=self.sample_s,
         )
 
 
 def _recipe(recipe: RecipeSettings) -> Recipe:
-    limits = {name: Limit(**limit.model_dump()) for name, limit in recipe.parameters.items()}
-    return Recipe(version=recipe.version, parameters=limits, cycle_s=recipe.cycle_s)
+    return Recipe(version=recipe.version, parameters=_limits(recipe.parameters), cycle_s=recipe.cycle_s)
+
+
+def _limits(limits: Mapping[str, LimitSettings]) -> dict[str, Limit]:
+    return {name: Limit(**limit.model_dump()) for name, limit in limits.items()}
 
 
 def _tag(tag: TagSettings) -> Tag:
