@@ -11,8 +11,9 @@ from pydantic import Field
 from gateway import __version__
 from gateway.api.backups import backup_routes
 from gateway.api.changes import change_routes
+from gateway.api.commissioning import commissioning_routes
 from gateway.api.desk import Desk, View
-from gateway.api.person import Asked, HoldAsked, Person, found
+from gateway.api.person import Asked, Person, ReasonAsked, found
 from gateway.api.probing import probe_routes
 from gateway.api.runs import run_routes
 from gateway.api.stock import stock_routes
@@ -71,6 +72,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(change_routes(desk), prefix="/api/v1")
     app.include_router(run_routes(desk), prefix="/api/v1/runs")
     app.include_router(probe_routes(desk), prefix="/api/v1/machines")
+    app.include_router(commissioning_routes(desk), prefix="/api/v1/machines")
     app.include_router(_stations(desk), prefix="/api/v1/stations")
     app.include_router(stock_routes(desk), prefix="/api/v1/stock")
     app.include_router(backup_routes(desk), prefix="/api/v1")
@@ -168,7 +170,7 @@ def _acts(desk: Desk) -> APIRouter:
         await desk.disarm(machine, who=who)
 
     @router.post("/machines/{machine}/hold", status_code=204)
-    async def hold(machine: Name, asked: HoldAsked, who: Person) -> None:
+    async def hold(machine: Name, asked: ReasonAsked, who: Person) -> None:
         await desk.hold(machine, asked.reason, who=who)
 
     @router.post("/machines/{machine}/release", status_code=204)

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from gateway.api.desk import Desk, View
-from gateway.api.person import Asked, Person
+from gateway.api.person import Asked, Person, ReasonAsked
 from gateway.errors import RefusedError
 from gateway.ledger import ending, letters, order_acts, rerouting
 
@@ -40,6 +40,18 @@ def change_routes(desk: Desk) -> APIRouter:
     async def retry(order_id: int, who: Person) -> View:
         now = desk.clock.now()
         return _done(await desk.ledger.write(lambda tx: order_acts.read_order_again(tx, order_id, who=who, now=now)))
+
+    @router.post("/orders/{order_id}/hold")
+    async def hold(order_id: int, asked: ReasonAsked, who: Person) -> View:
+        now, why = desk.clock.now(), asked.reason
+        text = await desk.ledger.write(lambda tx: order_acts.hold_order(tx, order_id, reason=why, who=who, now=now))
+        return _done(text)
+
+    @router.post("/orders/{order_id}/release")
+    async def release(order_id: int, asked: ReasonAsked, who: Person) -> View:
+        now, why = desk.clock.now(), asked.reason
+        text = await desk.ledger.write(lambda tx: order_acts.release_order(tx, order_id, reason=why, who=who, now=now))
+        return _done(text)
 
     @router.post("/jobs/{job_id}/abort")
     async def abort(job_id: Name, who: Person) -> View:

@@ -13,7 +13,18 @@ from gateway.clock import Clock
 from gateway.domain.machines import Level
 from gateway.domain.proofs import Proof, trust
 from gateway.errors import LedgerError, RefusedError
-from gateway.ledger import decisions, events, exceptions, machines, outbox, probes, recovery, run_views, views
+from gateway.ledger import (
+    commissioning,
+    decisions,
+    events,
+    exceptions,
+    machines,
+    outbox,
+    probes,
+    recovery,
+    run_views,
+    views,
+)
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.times import to_text
 from gateway.stages.backup import Backups
@@ -95,6 +106,10 @@ class Desk:
         """Give each configured machine: what it is, what it does, what the ledger knows of it."""
         known = await self.ledger.read(views.machine_facts)
         proofs = await self.ledger.read(lambda tx: {name: probes.proof(tx, name) for name in self.machines})
+        now = self.clock.now()
+        given = await self.ledger.read(
+            lambda tx: {name: commissioning.view(tx, name, now=now) for name in self.machines}
+        )
         return [
             {
                 "machine": name,
@@ -104,6 +119,7 @@ class Desk:
                 "effect": place.type.effect.value,
                 "unproven": self._unproven(name, proofs[name]),
                 **known.get(name, {}),
+                "commissioning": given[name],
                 "now": dict(self.board.get(("state", name))),
                 "current_job": dict(self.board.get(("job", name))),
                 "link": dict(self.board.get(("link", f"machine:{name}"))),
@@ -127,6 +143,7 @@ class Desk:
 
         def act(tx: Tx) -> None:
             probes.refuse_while_open(tx, machine)
+            commissioning.refuse_while_open(tx, machine, now=self.clock.now())
             unproven = None if level is Level.READ else self._unproven(machine, probes.proof(tx, machine))
             if unproven is not None:
                 raise RefusedError(f"{machine} cannot be armed: {unproven}")
@@ -166,9 +183,16 @@ class Desk:
         await self.ledger.write(lambda tx: machines.baseline(tx, machine, mark=mark, who=who, now=self.clock.now()))
 
     async def disarm(self, machine: str, *, who: str) -> None:
-        """Take a machine back."""
+        """Take a machine back, out of commissioning too."""
         self.place(machine)
-        await self.ledger.write(lambda tx: machines.disarm(tx, machine, who=who, now=self.clock.now()))
+        now = self.clock.now()
+
+        def act(tx: Tx) -> None:
+            if commissioning.in_force(tx, machine, now=now) is not None:
+                commissioning.end(tx, machine, who=who, now=now)
+            machines.disarm(tx, machine, who=who, now=now)
+
+        await self.ledger.write(act)
 
     async def hold(self, machine: str, reason: str, *, who: str) -> None:
         """Send nothing more to a machine."""

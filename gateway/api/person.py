@@ -14,8 +14,8 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class HoldAsked(Asked):
-    """Why nothing more is sent."""
+class ReasonAsked(Asked):
+    """Why it is done."""
 
     reason: Reason
 

@@ -14,7 +14,8 @@ from gateway.api.person import Asked, Person, found
 from gateway.domain.machines import Level
 from gateway.domain.probing import least
 from gateway.errors import RefusedError
-from gateway.ledger import probes
+from gateway.ledger import commissioning, probes
+from gateway.ledger.database import Tx
 from gateway.ledger.probes import Origin, Subject
 
 View = dict[str, Any]
@@ -51,7 +52,12 @@ def probe_routes(desk: Desk) -> APIRouter:
         planned = _plan(desk, machine, power_cycle=asked.power_cycle, recipe=asked.recipe)
         ledger = desk.ledger
         origin = Origin(site=ledger.site, epoch=ledger.epoch, boot=ledger.boot, who=who, now=desk.clock.now())
-        return _with_link(desk, await ledger.write(lambda tx: probes.begin(tx, planned.subject, origin)))
+
+        def act(tx: Tx) -> View:
+            commissioning.refuse_while_open(tx, machine, now=origin.now)
+            return probes.begin(tx, planned.subject, origin)
+
+        return _with_link(desk, await ledger.write(act))
 
     @router.get("/{machine}/probe")
     async def newest(machine: Name) -> View:

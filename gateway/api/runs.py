@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from gateway.api.desk import Desk
-from gateway.api.person import Asked, HoldAsked, Person, Reason, found
+from gateway.api.person import Asked, Person, Reason, ReasonAsked, found
 from gateway.errors import RefusedError
 from gateway.ledger import first_pieces, run_views, setups
 from gateway.ledger.database import Tx
@@ -58,7 +58,7 @@ def _questions(router: APIRouter, desk: Desk) -> None:
 
 def _releases(router: APIRouter, desk: Desk) -> None:
     @router.post("/{run_id}/hold")
-    async def hold(run_id: int, asked: HoldAsked, who: Person) -> View:
+    async def hold(run_id: int, asked: ReasonAsked, who: Person) -> View:
         def act(tx: Tx) -> str:
             hold_run(tx, run_id, reason=asked.reason, who=who, now=desk.clock.now())
             return f"run {run_id} is held: {asked.reason}"

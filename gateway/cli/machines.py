@@ -75,6 +75,25 @@ def disarm(machine: Machine, socket: SocketOption = None, state_dir: StateOption
 
 
 @app.command()
+def commission(
+    machine: Machine,
+    end: Annotated[bool, typer.Option("--end", help="End it, whoever began it.")] = False,  # noqa: FBT002
+    socket: SocketOption = None,
+    state_dir: StateOption = None,
+) -> None:
+    """Take a machine out of production in your name for 60 minutes: nothing is dispatched, and you may `kvot write`.
+
+    It lapses by itself. Afterwards the machine is armed anew.
+    """
+    if end:
+        post(f"/api/v1/machines/{machine}/commission/end", {}, socket=socket, state=state_dir)
+        typer.echo(f"{machine} is out of commissioning; arm it anew", err=True)
+        return
+    given = post(f"/api/v1/machines/{machine}/commission", {}, socket=socket, state=state_dir)
+    typer.echo(f"{machine} is in commissioning by {given['by']} until {given['until']}", err=True)
+
+
+@app.command()
 def hold(
     machine: Machine,
     reason: Annotated[str, typer.Option(help="Why; shown to everybody.")],

@@ -68,6 +68,30 @@ def cancel(order_id: int, socket: SocketOption = None, state_dir: StateOption = 
 
 
 @app.command()
+def hold(
+    order_id: int,
+    reason: Annotated[str, typer.Option(help="Why; shown to everybody, and kept in the audit trail.")],
+    socket: SocketOption = None,
+    state_dir: StateOption = None,
+) -> None:
+    """Make nothing more of an order; what a machine has of it goes on."""
+    path = f"/api/v1/orders/{order_id}/hold"
+    typer.echo(post(path, {"reason": reason}, socket=socket, state=state_dir)["done"], err=True)
+
+
+@app.command()
+def release(
+    order_id: int,
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit trail.")],
+    socket: SocketOption = None,
+    state_dir: StateOption = None,
+) -> None:
+    """Let an order into production that somebody holds, or that its shop does not say to make yet."""
+    path = f"/api/v1/orders/{order_id}/release"
+    typer.echo(post(path, {"reason": reason}, socket=socket, state=state_dir)["done"], err=True)
+
+
+@app.command()
 def retry(order_id: int, socket: SocketOption = None, state_dir: StateOption = None) -> None:
     """Have what was set aside of an order read again, after the configuration was changed."""
     typer.echo(post(f"/api/v1/orders/{order_id}/retry", {}, socket=socket, state=state_dir)["done"], err=True)

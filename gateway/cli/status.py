@@ -1,6 +1,7 @@
 """`kvot status`: the whole picture on one page."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +14,11 @@ _TO_DO = {
     "setup": "set it up for {setup_key}, then `kvot runs setup-done {run_id}`",
     "approval": "look at its first piece, then `kvot runs approve {run_id}` or `reject {run_id}`",
 }
+
+
+def _hand(machine: Mapping[str, Any]) -> str:
+    """Say who has a machine in commissioning."""
+    return ", in commissioning by {by} until {until}".format_map(given) if (given := machine["commissioning"]) else ""
 
 
 def status(
@@ -29,7 +35,7 @@ def status(
             answer["recovering"] = f"from the backup of {answer['recovering']['since']}; waits for {waiting}"
         machines = answer.pop("machines")
         answer["machines"] = [
-            f"{one['machine']}: {pick(one, 'link.state')}, level {one.get('level')}, {pick(one, 'now.why')}"
+            f"{one['machine']}: {pick(one, 'link.state')}, level {one.get('level')}{_hand(one)}, {pick(one, 'now.why')}"
             for one in machines
         ]
         answer["to_do"] = [

@@ -20,6 +20,7 @@ from gateway.cli import (
     status,
     stock,
     trace,
+    write,
 )
 from gateway.cli.bench import verb as bench
 from gateway.cli.demo.verb import demo
@@ -42,6 +43,7 @@ def version() -> None:
 app.command()(run.run)
 app.command()(status.status)
 app.command()(trace.trace)
+app.command()(write.write)
 app.command()(demo)
 app.add_typer(orders.app, name="orders", help="What was ordered and what became of it.")
 app.add_typer(jobs.app, name="jobs", help="What the machines make.")

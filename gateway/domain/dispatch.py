@@ -7,11 +7,11 @@ names the one next step. Rules R1-R9 are those of docs/explanation/delivery.md.
 from dataclasses import replace
 
 from drivers.base import Absence, CommandKind, Finding, JobPhase, Look
+from gateway.domain.exceptions import Kind
 from gateway.domain.machines import Level, fallen, may_load, may_start
 from gateway.domain.setups import wrong_tool
 from gateway.domain.states import JobState
 from gateway.domain.steps import (
-    THERE_AFTER_ALL,
     Ability,
     Answered,
     Cleared,
@@ -80,6 +80,8 @@ def decide(standing: Standing, look: Look, finding: Finding | None, ability: Abi
     """
     if standing.recovering:
         return Rest(why="recovering: a backup was restored, and nothing is sent before all was asked again")
+    if standing.commissioned is not None:
+        return Rest(why=standing.commissioned)
     lost = _lost_memory(standing, look)
     if lost is not None and standing.held is None:
         return HoldMachine(reason=lost, asks=False)
@@ -87,7 +89,7 @@ def decide(standing: Standing, look: Look, finding: Finding | None, ability: Abi
         return fell
     if there := sorted(job.job_id for job in look.jobs if job.job_id in standing.disowned and job.phase is not None):
         text = "it may have been made besides the one that replaces it: look at the machine, and remove it there"
-        return Doubt(job_id=there[0], cause=THERE_AFTER_ALL, evidence=text, actions=("close",))
+        return Doubt(job_id=there[0], kind=Kind.THERE_AFTER_ALL, evidence=text)
     if finding is None:
         assert subject(standing) is None
         step: Step = Rest(why="no job")
@@ -174,9 +176,9 @@ def _absent_or_doubt(standing: Standing, command: OpenCommand, look: Look, findi
         return Settle(command=command, settlement=Settlement.ABSENT, evidence=finding.evidence)
     return Doubt(
         job_id=command.job_id,
-        cause=f"unclear whether the job was made: {cause}",
+        kind=Kind.UNCLEAR_WHETHER_MADE,
+        detail=cause,
         evidence=f"{finding.evidence}; boot {look.boot}, at the intent {command.boot}",
-        actions=("not_made", "made", "aborted"),
     )
 
 
@@ -213,15 +215,14 @@ def _vanished(job_id: str, finding: Finding) -> Doubt:
     if finding.unproven is not None:
         return Doubt(
             job_id=job_id,
-            cause=f"unclear what became of the job: {finding.unproven}",
+            kind=Kind.UNCLEAR_WHAT_BECAME,
+            detail=finding.unproven,
             evidence=finding.evidence,
-            actions=("made", "aborted", "not_made"),
         )
     return Doubt(
         job_id=job_id,
-        cause="the machine no longer knows a job it had accepted",
+        kind=Kind.FORGOTTEN,
         evidence=finding.evidence,
-        actions=("not_made", "made"),
     )
 
 
@@ -251,9 +252,8 @@ def _begin(standing: Standing, work: Work, look: Look, finding: Finding, ability
     if _knows(look, finding):
         return Doubt(
             job_id=work.job_id,
-            cause="the machine knows a job that was never sent",
+            kind=Kind.NEVER_SENT,
             evidence=finding.evidence,
-            actions=("not_made", "made", "aborted"),
         )
     if (held := work.held or standing.held or wrong_tool(work.tool_code, look.setup_code)) is not None:
         return Rest(why=f"held: {held}")
@@ -288,9 +288,8 @@ def _accompany(standing: Standing, work: Work, look: Look, finding: Finding, abi
     if phase is JobPhase.ENDED and finding.good is None:
         return Doubt(
             job_id=work.job_id,
-            cause="the machine does not say how many pieces are good",
+            kind=Kind.NO_COUNT,
             evidence=finding.evidence,
-            actions=("made", "not_made"),
         )
     if phase in {JobPhase.ENDED, JobPhase.ABORTED}:
         state = JobState.COMPLETED if phase is JobPhase.ENDED else JobState.ABORTED
@@ -299,9 +298,8 @@ def _accompany(standing: Standing, work: Work, look: Look, finding: Finding, abi
     if state is JobState.ACCEPTED and work.state is not JobState.ACCEPTED:
         return Doubt(
             job_id=work.job_id,
-            cause="the machine no longer knows that it had begun the job",
+            kind=Kind.BEGIN_FORGOTTEN,
             evidence=finding.evidence,
-            actions=("not_made", "made", "aborted"),
         )
     if state is not work.state and state is not JobState.ACCEPTED:
         if work.state is JobState.ACCEPTED and state is JobState.INTERRUPTED:

@@ -9,14 +9,14 @@ from hashlib import sha256
 
 from drivers.base import Scalar
 from drivers.profile import Recipe
+from gateway.domain.exceptions import Kind
 from gateway.domain.files import WantedFile
 from gateway.domain.orders import LineKind, ShopLine, ShopOrder
 from gateway.domain.products import Expression, ExpressionFaultError, Family, Product, Range, Step
 from gateway.domain.runs import upstream
 from gateway.domain.states import LineState
 
-NOT_UNDERSTOOD = "not understood"
-UNKNOWN_ARTICLE = "unknown article"
+UNKNOWN_ARTICLE = Kind.UNKNOWN_ARTICLE.cause
 RecipeOf = Callable[[str, str], Recipe]  # (machine, recipe name) -> the machine type's recipe
 
 
@@ -31,8 +31,12 @@ class DueRule:
     methods: frozenset[str] = frozenset()
     method_states: frozenset[str] = frozenset({"pending", "on-hold"})
 
-    def hold(self, order: ShopOrder) -> str | None:
-        """Say why this order may not be made yet, or None."""
+    def hold(self, order: ShopOrder, *, let_in: str | None = None) -> str | None:
+        """Say why this order may not be made yet, or None; `let_in` is the reason that a person has overruled."""
+        why = self._hold(order)
+        return None if why == let_in else why
+
+    def _hold(self, order: ShopOrder) -> str | None:
         if order.hold is not None:
             return order.hold
         if order.status in self.states:
@@ -64,7 +68,7 @@ class Trouble:
     """Why a line is set aside: one exception per subject and cause, however many lines share it."""
 
     subject: str
-    cause: str
+    kind: Kind
     evidence: str
 
 
@@ -96,9 +100,11 @@ def content_hash(order: ShopOrder) -> str:
     return sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def read_order(order: ShopOrder, *, shop: str, rule: DueRule, catalogue: Catalogue) -> tuple[LinePlan, ...]:
+def read_order(
+    order: ShopOrder, *, shop: str, rule: DueRule, catalogue: Catalogue, let_in: str | None = None
+) -> tuple[LinePlan, ...]:
     """Decide for each row of an order what becomes of it."""
-    hold = rule.hold(order)
+    hold = rule.hold(order, let_in=let_in)
     return tuple(
         _read_line(line, position, order=order, shop=shop, hold=hold, catalogue=catalogue)
         for position, line in enumerate(order.lines, start=1)
@@ -119,9 +125,9 @@ def _read_line(
     def plan(state: LineState, product: str | None = None, reason: str | None = None, **more: object) -> LinePlan:
         return LinePlan(line=line, position=position, product=product, state=state, reason=reason, **more)  # type: ignore[arg-type]
 
-    def aside(subject: str, cause: str, evidence: str, product: str | None = None) -> LinePlan:
-        trouble = Trouble(subject=subject, cause=cause, evidence=evidence)
-        return plan(LineState.QUARANTINED, product, f"{cause}: {evidence}", trouble=trouble)
+    def aside(subject: str, kind: Kind, evidence: str, product: str | None = None) -> LinePlan:
+        trouble = Trouble(subject=subject, kind=kind, evidence=evidence)
+        return plan(LineState.QUARANTINED, product, f"{kind.cause}: {evidence}", trouble=trouble)
 
     here = f"order:{shop}/{order.shop_order_id}"
     if line.kind is LineKind.CHARGE:
@@ -129,12 +135,12 @@ def _read_line(
     if order.cancelled:
         return plan(LineState.CANCELLED, reason="cancelled in the shop")
     if line.fault is not None or order.fault is not None:
-        return aside(f"{here}/{line.shop_line_id}", NOT_UNDERSTOOD, line.fault or order.fault or "")
+        return aside(f"{here}/{line.shop_line_id}", Kind.NOT_UNDERSTOOD, line.fault or order.fault or "")
     values = _variables(line, order)
     try:
         product = catalogue.range.find(line.skus, values["line"])
     except ExpressionFaultError as fault:
-        return aside(f"{here}/{line.shop_line_id}", "bad parameter", f"match: {fault}")
+        return aside(f"{here}/{line.shop_line_id}", Kind.BAD_PARAMETER, f"match: {fault}")
     if product is not None and not product.make:
         return plan(LineState.NOT_MADE, product.name, "not made here")
     if line.quantity == 0:
@@ -143,7 +149,7 @@ def _read_line(
         return plan(LineState.NOT_DUE, product.name if product else None, hold)
     if product is None:
         named = line.skus[0] if line.skus else line.name
-        return aside(f"sku:{shop}/{named}", UNKNOWN_ARTICLE, f"{named!r} is not under products:")
+        return aside(f"sku:{shop}/{named}", Kind.UNKNOWN_ARTICLE, f"{named!r} is not under products:")
     try:
         requirements = tuple(
             _require(step, index, quantity=quantity, values=values, catalogue=catalogue)
@@ -153,7 +159,7 @@ def _read_line(
         )
         files = tuple(_files(product, values))
     except ExpressionFaultError as fault:
-        return aside(f"{here}/{line.shop_line_id}", "bad parameter", _without_addresses(str(fault)), product.name)
+        return aside(f"{here}/{line.shop_line_id}", Kind.BAD_PARAMETER, _without_addresses(str(fault)), product.name)
     return plan(LineState.RECEIVED, product.name, requirements=requirements, files=files)
 
 

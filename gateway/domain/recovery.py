@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 QUESTION = "made before the restore?"
-UNKNOWN_JOB = "the machine knows a job that this ledger does not"
 _MADE = frozenset({"made", "shipped"})
 _NOT_STARTED = frozenset({"", "not_due", "quarantined", "received", "planned"})
 

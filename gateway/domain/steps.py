@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from drivers.base import CommandKind, Finding
+from gateway.domain.exceptions import Kind
 from gateway.domain.machines import Level
 from gateway.domain.proofs import TRUSTED, Trust
 from gateway.domain.states import JobState
-
-THERE_AFTER_ALL = "the machine has a job that was said not to be made"
 
 
 class Settlement(StrEnum):
@@ -62,6 +61,8 @@ class Standing:
     recovering: bool = False  # a backup was restored, and not everything was asked again yet
     trust: Trust = TRUSTED  # whether what its type says of its memory is proven, or accepted by name
     probing: bool = False  # a probe of it has not ended
+    commissioned: str | None = None  # it is in commissioning, in words
+    in_hand: bool = False  # something of a commissioning or a hand write is to be attended to
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,9 +124,14 @@ class Doubt:
     """Only a person can say what happened: one exception, and nothing more is sent for this job."""
 
     job_id: str
-    cause: str
+    kind: Kind
     evidence: str
-    actions: tuple[str, ...]
+    detail: str = ""  # added to the cause of the kind
+
+    @property
+    def cause(self) -> str:
+        """Give the cause in words."""
+        return self.kind.because(self.detail)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

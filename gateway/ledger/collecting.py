@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from gateway.domain.exceptions import Kind
 from gateway.domain.runs import Collecting, Join, Member, OpenRun, Owed, Releasing
 from gateway.domain.states import JobState, LineState, RunState
 from gateway.ledger import facts
@@ -104,9 +105,9 @@ def open_runs(tx: Tx, family: str | None = None) -> list[OpenRun]:
 def join(tx: Tx, decided: Collecting, *, site: str, epoch: int, now: datetime) -> int:
     """Write down what joins which run, and ask people about the rest; give the number of jobs."""
     for need in decided.too_often:
-        _hold(tx, need, cause="remade too often", now=now)
+        _hold(tx, need, kind=Kind.REMADE, now=now)
     for need in decided.homeless:
-        _hold(tx, need, cause="its family is not configured", now=now)
+        _hold(tx, need, kind=Kind.HOMELESS, now=now)
     for one in decided.joins:
         run_id = _open_run(tx, one.need, now=now)
         _insert_job(tx, run_id, one, site=site, epoch=epoch)
@@ -216,20 +217,19 @@ def _commit(tx: Tx, run_id: int, family: str, *, now: datetime) -> None:
     move_run(tx, run_id, RunState.COLLECTING, RunState.COMMITTED, family=family, machine="", now=now)
 
 
-def _hold(tx: Tx, need: Owed, *, cause: str, now: datetime) -> None:
+def _hold(tx: Tx, need: Owed, *, kind: Kind, now: datetime) -> None:
     """Leave a requirement to a person."""
     change(
         tx,
         "UPDATE requirements SET hold_reason = :cause WHERE requirement_id = :id",
-        cause=cause,
+        cause=kind.cause,
         id=need.requirement_id,
     )
     open_exception(
         tx,
+        kind,
         subject=f"requirement:{need.requirement_id}",
-        cause=cause,
         evidence={"family": need.family, "remakes": need.remakes, "lacking": need.quantity},
-        actions=("retry", "close"),
         at=now,
     )
 

@@ -22,14 +22,14 @@ def decide(
 
     `good`: the pieces that a person has counted, where a job was made or aborted; without it all, or none.
     """
-    subject = exceptions.subject_of(tx, exception_id)
+    asked, subject = exceptions.about(tx, exception_id)
     if good is not None and not (subject.startswith("job:") and action in {"made", "aborted"}):
         raise RefusedError(f"pieces are counted where a job was made or aborted, not for {action!r}")
     exceptions.resolve(tx, exception_id, action=action, who=who, note=note, at=now)
     kind, _, name = subject.partition(":")
     match kind, action:
         case "job", _:
-            decide_job(tx, name, action=action, who=who, note=note, good=good, now=now)
+            decide_job(tx, name, asked, action=action, who=who, note=note, good=good, now=now)
         case "sku" | "order", "retry":
             ring(tx, f"intake:{name.partition('/')[0]}")
         case "sku", "close":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from drivers.base import CommandKind
+from gateway.domain.exceptions import Kind
 from gateway.domain.states import JobState
 from gateway.errors import RefusedError
 from gateway.ledger import events
@@ -12,7 +13,6 @@ from gateway.ledger.exceptions import open_exception
 from gateway.ledger.sql import change, row, rows
 
 CANCEL, ABORT = CommandKind.CANCEL, CommandKind.ABORT
-NOT_ENDED = "the machine does not end a job that is wanted no more"
 _AT_A_MACHINE = frozenset({JobState.ACCEPTED, JobState.RUNNING, JobState.INTERRUPTED})
 _MOVED = frozenset({JobState.RUNNING, JobState.INTERRUPTED})
 
@@ -54,10 +54,9 @@ def not_ended(tx: Tx, job_id: str, *, evidence: str, now: datetime) -> None:
     assert job is not None
     open_exception(
         tx,
+        Kind.NOT_ENDED,
         subject=f"job:{job_id}",
-        cause=NOT_ENDED,
         evidence={"text": evidence, "machine": job["machine"], "state": job["state"]},
-        actions=("abort", "close"),
         at=now,
     )
 

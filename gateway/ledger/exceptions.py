@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from gateway.domain.exceptions import Kind, kind_of
 from gateway.errors import RefusedError
 from gateway.ledger import events, facts
 from gateway.ledger.database import Tx
@@ -20,19 +21,22 @@ _COLUMNS = (
 
 def open_exception(
     tx: Tx,
+    kind: Kind,
     *,
     subject: str,
-    cause: str,
     evidence: Mapping[str, object],
-    actions: Sequence[str],
-    severity: str = "warning",
     at: datetime,
+    detail: str = "",
+    actions: Sequence[str] = (),
 ) -> int:
     """Ask for a decision; give the exception's id.
 
-    While it is not resolved, the same subject and cause again only count up. `actions` are the
-    answers a person may give.
+    While it is not resolved, the same subject and cause again only count up. `detail` is added to the cause of the
+    kind; `actions` are the answers a person may give, where they are not all of the kind.
     """
+    actions = actions or kind.actions
+    kind.check(subject, actions)
+    cause, severity = kind.because(detail), kind.severity
     again = row(
         tx,
         "UPDATE exceptions SET count = count + 1 "
@@ -59,31 +63,25 @@ def open_exception(
 
 
 def keep_open(
-    tx: Tx,
-    *,
-    subject: str,
-    cause: str,
-    evidence: Mapping[str, object],
-    actions: Sequence[str],
-    at: datetime,
+    tx: Tx, kind: Kind, *, subject: str, evidence: Mapping[str, object], actions: Sequence[str], at: datetime
 ) -> None:
     """Ask for a decision once, however often the same is found; evidence and actions are kept as they are now."""
     changed = {
         "evidence": orjson.dumps(evidence).decode(),
         "actions": orjson.dumps(list(actions)).decode(),
         "subject": subject,
-        "cause": cause,
+        "cause": kind.cause,
     }
     if (
         row(
             tx,
             "SELECT 1 FROM exceptions WHERE subject = :subject AND cause = :cause AND state <> 'resolved'",
             subject=subject,
-            cause=cause,
+            cause=kind.cause,
         )
         is None
     ):
-        open_exception(tx, subject=subject, cause=cause, evidence=evidence, actions=actions, at=at)
+        open_exception(tx, kind, subject=subject, evidence=evidence, actions=actions, at=at)
         return
     change(
         tx,
@@ -158,9 +156,10 @@ def is_asked(tx: Tx, subject: str) -> bool:
     return row(tx, "SELECT 1 FROM exceptions WHERE subject = :s AND state <> 'resolved' LIMIT 1", s=subject) is not None
 
 
-def subject_of(tx: Tx, exception_id: int) -> str:
-    """Say what an unresolved exception is about; raise `RefusedError` when it is unknown or resolved."""
-    return str(_unresolved(tx, exception_id)["subject"])
+def about(tx: Tx, exception_id: int) -> tuple[Kind | None, str]:
+    """Give kind and subject of an unresolved exception; raise `RefusedError` when it is unknown or resolved."""
+    known = _unresolved(tx, exception_id)
+    return kind_of(known["subject"], known["cause"]), known["subject"]
 
 
 def count_open(tx: Tx) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from gateway.domain.exceptions import Kind
 from gateway.domain.files import WantedFile
 from gateway.errors import IllegalTransitionError
 from gateway.ledger import events, recovery
@@ -13,9 +14,7 @@ from gateway.ledger.exceptions import open_exception, settle
 from gateway.ledger.sql import Row, change, insert, row, rows
 from gateway.ledger.times import to_text
 
-REFUSED: Final = "a file cannot be used"
-AWAY: Final = "a file cannot be fetched yet"
-NOT_DELIVERED: Final = "the files of a job cannot be delivered"
+NOT_DELIVERED: Final = Kind.NOT_DELIVERED.cause
 FOLDER: Final = "files"  # below the state directory
 
 _LIVE = "('received','planned','in_production')"
@@ -141,13 +140,13 @@ def refused(tx: Tx, errand: Errand, *, reason: str, now: datetime) -> None:
         settle(tx, subject=_subject(errand), at=now)
         after = {"reason": reason}
         events.record(tx, what="file.refused", who="kvot", subject=_subject(errand), at=now, after=after)
-        _ask(tx, errand, cause=REFUSED, reason=reason, actions=("retry", "close"), now=now)
+        _ask(tx, errand, Kind.FILE_REFUSED, reason=reason, now=now)
 
 
 def away(tx: Tx, errand: Errand, *, reason: str, now: datetime) -> None:
     """Tell people that a file has not come for a while; it is tried again all the same."""
     if row(tx, "SELECT 1 FROM files WHERE file_id = :id AND state = 'wanted'", id=errand.file_id) is not None:
-        _ask(tx, errand, cause=AWAY, reason=reason, actions=("close",), now=now)
+        _ask(tx, errand, Kind.FILE_AWAY, reason=reason, now=now)
 
 
 def again(tx: Tx, file_id: int) -> None:
@@ -256,7 +255,7 @@ def undeliverable(tx: Tx, parcel: Parcel, *, machine: str, reason: str, now: dat
     subject = f"delivery:{parcel.job_id}"
     if _is_open(tx, subject, NOT_DELIVERED):
         return
-    open_exception(tx, subject=subject, cause=NOT_DELIVERED, evidence=evidence, actions=("retry",), at=now)
+    open_exception(tx, Kind.NOT_DELIVERED, subject=subject, evidence=evidence, at=now)
     ring(tx, f"machine:{machine}")
 
 
@@ -323,8 +322,8 @@ def _subject(errand: Errand) -> str:
     return f"file:{errand.file_id}"
 
 
-def _ask(tx: Tx, errand: Errand, *, cause: str, reason: str, actions: Sequence[str], now: datetime) -> None:
-    if _is_open(tx, _subject(errand), cause):
+def _ask(tx: Tx, errand: Errand, kind: Kind, *, reason: str, now: datetime) -> None:
+    if _is_open(tx, _subject(errand), kind.cause):
         return
     line = row(
         tx,
@@ -341,7 +340,7 @@ def _ask(tx: Tx, errand: Errand, *, cause: str, reason: str, actions: Sequence[s
         "number": line["number"],
         "shop": line["shop"],
     }
-    open_exception(tx, subject=_subject(errand), cause=cause, evidence=evidence, actions=actions, at=now)
+    open_exception(tx, kind, subject=_subject(errand), evidence=evidence, at=now)
 
 
 def _is_open(tx: Tx, subject: str, cause: str) -> bool:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from drivers.base import Finding, JobPhase
+from gateway.domain.exceptions import Kind
 from gateway.domain.states import JobState, LineState
 from gateway.errors import RefusedError
 from gateway.ledger import ending, jobs
@@ -16,7 +17,9 @@ _UNFINISHED = frozenset(
 )
 
 
-def decide_job(tx: Tx, job_id: str, *, action: str, who: str, note: str, good: int | None, now: datetime) -> None:
+def decide_job(
+    tx: Tx, job_id: str, asked: Kind | None, *, action: str, who: str, note: str, good: int | None, now: datetime
+) -> None:
     """Carry out a person's answer about a job; raise `RefusedError` where it has ended, or no machine has it.
 
     `good`: the pieces that were counted, where it was made or aborted; without it all, or none.
@@ -34,7 +37,7 @@ def decide_job(tx: Tx, job_id: str, *, action: str, who: str, note: str, good: i
             _let_requirements_go(tx, job_id)
         case "abort":
             ending.abort_job(tx, job_id, who=who, now=now)
-        case "close" if _asks_about_lines(tx, job_id):
+        case "close" if asked is Kind.ABORTED and _asks_about_lines(tx, job_id):
             _close_lines_of_job(tx, job_id, now=now)
         case _:
             pass  # closing it is all there is to do

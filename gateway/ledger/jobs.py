@@ -8,6 +8,7 @@ import orjson
 
 from drivers.base import CommandKind, Finding, Scalar
 from gateway.domain.dispatch import REFUSALS, Settlement
+from gateway.domain.exceptions import Kind
 from gateway.domain.states import JobState, LineState
 from gateway.errors import IllegalTransitionError
 from gateway.ledger import ending, events, exceptions, facts, files, recovery
@@ -326,17 +327,16 @@ def hold_job(tx: Tx, job_id: str, *, reason: str | None) -> None:
     change(tx, "UPDATE jobs SET hold_reason = :reason WHERE job_id = :job", reason=reason, job=job_id)
 
 
-def raise_doubt(tx: Tx, job_id: str, *, cause: str, evidence: str, actions: tuple[str, ...], now: datetime) -> None:
+def raise_doubt(tx: Tx, job_id: str, kind: Kind, *, evidence: str, now: datetime, detail: str = "") -> None:
     """Show a doubt to people: one exception with what is known and what may be done."""
     job = row(tx, "SELECT machine, state, quantity FROM jobs WHERE job_id = :job", job=job_id)
     assert job is not None
     exceptions.open_exception(
         tx,
+        kind,
         subject=f"job:{job_id}",
-        cause=cause,
         evidence={"text": evidence, "machine": job["machine"], "state": job["state"], "quantity": job["quantity"]},
-        actions=actions,
-        severity="stop",
+        detail=detail,
         at=now,
     )
 
@@ -346,8 +346,8 @@ def _hold_when_refused_too_often(tx: Tx, job_id: str, evidence: str, *, now: dat
     assert job is not None
     if refusals(tx, job_id) < REFUSALS or job["state"] in {JobState.COMPLETED, JobState.ABORTED, JobState.CANCELLED}:
         return
-    hold_job(tx, job_id, reason="not accepted by the machine")
-    raise_doubt(tx, job_id, cause="not accepted by the machine", evidence=evidence, actions=("retry",), now=now)
+    hold_job(tx, job_id, reason=Kind.NOT_ACCEPTED.cause)
+    raise_doubt(tx, job_id, Kind.NOT_ACCEPTED, evidence=evidence, now=now)
 
 
 def _hold_after_abort(tx: Tx, job_id: str, good: int, quantity: int, finding: Finding, *, now: datetime) -> None:
@@ -365,8 +365,7 @@ def _hold_after_abort(tx: Tx, job_id: str, good: int, quantity: int, finding: Fi
         "(SELECT requirement_id FROM allocations WHERE job_id = :job)",
         job=job_id,
     )
-    cause = f"aborted at the machine with {good} of {quantity} good"
-    raise_doubt(tx, job_id, cause=cause, evidence=finding.evidence, actions=("remake", "close"), now=now)
+    raise_doubt(tx, job_id, Kind.ABORTED, detail=f"{good} of {quantity}", evidence=finding.evidence, now=now)
 
 
 def _start_lines(tx: Tx, job_id: str, *, now: datetime) -> None:

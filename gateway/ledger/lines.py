@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import orjson
 
-from gateway.domain.intake import NOT_UNDERSTOOD, UNKNOWN_ARTICLE, LinePlan, promise_of
+from gateway.domain.exceptions import Kind
+from gateway.domain.intake import UNKNOWN_ARTICLE, LinePlan, promise_of
 from gateway.domain.orders import ShopOrder
 from gateway.domain.products import Family
 from gateway.domain.states import LineState
@@ -21,7 +22,6 @@ from gateway.ledger.times import to_text
 from gateway.ledger.unplanning import leave_runs, take_back
 
 BY_A_PERSON = "closed by a person"
-_TOO_LATE = "changed after release"
 _UNRELEASED = frozenset({LineState.NOT_DUE, LineState.QUARANTINED, LineState.RECEIVED})
 _PASSED_OVER = frozenset({LineState.NOT_MADE, LineState.CANCELLED, LineState.SHIPPED})
 _WANTED = frozenset({LineState.RECEIVED, LineState.QUARANTINED})
@@ -115,7 +115,7 @@ def revise_line(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, now: dat
     """Bring a changed row into its line: freely while nothing was released, as a question afterwards."""
     seen = LineState(line["state"])
     if seen is LineState.CANCELLED and plan.state in _WANTED and line["reason"] != BY_A_PERSON:
-        _ask(tx, line, "wanted again after it was cancelled", f"it was {line['reason']}", now=now)
+        _ask(tx, line, Kind.WANTED_AGAIN, f"it was {line['reason']}", now=now)
     if seen in _PASSED_OVER:
         return
     if plan.state is LineState.CANCELLED:
@@ -132,9 +132,9 @@ def revise_line(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, now: dat
             reread_line(tx, line, plan, reading, now=now)
     elif not same:
         text = f"the shop now says {plan.line.quantity} of {plan.line.name!r}"
-        _ask(tx, line, _TOO_LATE, text, actions=("make_anyway", "close"), now=now)
+        _ask(tx, line, Kind.CHANGED_LATE, text, actions=("make_anyway", "close"), now=now)
     elif plan.state is LineState.NOT_DUE and seen is not LineState.MADE:
-        _ask(tx, line, _TOO_LATE, plan.reason or "no longer due", now=now)
+        _ask(tx, line, Kind.CHANGED_LATE, plan.reason or "no longer due", now=now)
 
 
 def reread_line(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
@@ -167,7 +167,7 @@ def withdraw_line(
         return
     loaded = seen not in _UNRELEASED and ending.only_loaded(tx, line["line_id"])
     if seen not in _UNRELEASED and not loaded:
-        _ask(tx, line, _TOO_LATE, reason, actions=ending.answers(tx, line["line_id"]), now=now)
+        _ask(tx, line, Kind.CHANGED_LATE, reason, actions=ending.answers(tx, line["line_id"]), now=now)
         return
     _end_line(tx, line["line_id"], seen=seen, state=LineState.CANCELLED, reason=reason, now=now)
     if loaded:
@@ -279,10 +279,9 @@ def _raise_trouble(tx: Tx, plan: LinePlan, *, now: datetime) -> None:
     if plan.trouble is not None:
         open_exception(
             tx,
+            plan.trouble.kind,
             subject=plan.trouble.subject,
-            cause=plan.trouble.cause,
             evidence={"text": plan.trouble.evidence, "article": plan.line.name},
-            actions=("close",) if plan.trouble.cause == NOT_UNDERSTOOD else ("retry", "close"),
             at=now,
         )
 
@@ -311,11 +310,11 @@ def _waits_for(tx: Tx, shop: str, article: str, *, but: int) -> bool:
     return found is not None
 
 
-def _ask(tx: Tx, line: Row, cause: str, text: str, *, actions: Sequence[str] = ("close",), now: datetime) -> None:
+def _ask(tx: Tx, line: Row, kind: Kind, text: str, *, actions: Sequence[str] = ("close",), now: datetime) -> None:
     open_exception(
         tx,
+        kind,
         subject=f"order:{line['order_id']}/{line['shop_line_id']}",
-        cause=cause,
         evidence={"text": text, "article": line["name"], "state": line["state"], "quantity": line["quantity"]},
         actions=actions,
         at=now,

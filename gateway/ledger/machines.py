@@ -5,9 +5,9 @@ from datetime import datetime
 
 from drivers.base import CommandKind
 from gateway.domain.dispatch import OpenCommand, Standing, Work
+from gateway.domain.exceptions import Kind
 from gateway.domain.machines import Arming, Lapse, Level, in_force
 from gateway.domain.states import JobState
-from gateway.domain.steps import THERE_AFTER_ALL
 from gateway.errors import RefusedError
 from gateway.ledger import events, facts, files, recovery
 from gateway.ledger.database import Tx, ring
@@ -17,7 +17,10 @@ from gateway.ledger.jobs import doubts, refusals
 from gateway.ledger.sql import Row, change, row, rows
 from gateway.ledger.times import to_text
 
-_LAPSED = "arming lapsed"
+_AT_WORK = (
+    "SELECT job_id, state FROM jobs WHERE machine = :machine AND (state IN ('in_doubt','accepted','running',"
+    "'interrupted') OR (state IN ('completed','aborted') AND cleared_at IS NULL)) LIMIT 1"
+)
 _MAY_GO = (
     "j.state = 'released' AND (r.state IN ('releasing','running') "
     "OR (r.state = 'first_piece' AND j.first_piece = 'due'))"
@@ -58,26 +61,24 @@ def arm(tx: Tx, machine: str, level: Level, *, who: str, identity: str, profile:
         machine=machine,
     )
     settle(tx, subject=f"machine:{machine}", at=now)
-    _tell(tx, machine, "armed", who=who, now=now, level=level)
+    tell(tx, machine, "armed", who=who, now=now, level=level)
 
 
 def disarm(tx: Tx, machine: str, *, who: str, now: datetime) -> None:
     """Take a machine back: Kvot only watches it from now on. Anyone may do this, always."""
     change(tx, "UPDATE machine_facts SET level = 'read' WHERE machine = :machine", machine=machine)
-    _tell(tx, machine, "disarmed", who=who, now=now)
+    tell(tx, machine, "disarmed", who=who, now=now)
 
 
 def lapse(tx: Tx, machine: str, lapsed: Lapse, *, now: datetime) -> None:
     """Put down the level of an arming that no longer holds to what is left, and call a person."""
     change(tx, "UPDATE machine_facts SET level = :left WHERE machine = :machine", left=lapsed.left, machine=machine)
-    _tell(tx, machine, "lapsed", who="kvot", now=now, level=lapsed.left, reason=lapsed.reason)
+    tell(tx, machine, "lapsed", who="kvot", now=now, level=lapsed.left, reason=lapsed.reason)
     open_exception(
         tx,
+        Kind.LAPSED,
         subject=f"machine:{machine}",
-        cause=_LAPSED,
         evidence={"text": lapsed.reason, "level": lapsed.left},
-        actions=("close",),
-        severity="stop",
         at=now,
     )
 
@@ -91,24 +92,16 @@ def hold(tx: Tx, machine: str, *, reason: str, who: str, now: datetime, asks: bo
         machine=machine,
     )
     if held:
-        _tell(tx, machine, "held", who=who, now=now, reason=reason)
+        tell(tx, machine, "held", who=who, now=now, reason=reason)
     if asks:
-        open_exception(
-            tx,
-            subject=f"machine:{machine}",
-            cause="held",
-            evidence={"text": reason},
-            actions=("close",),
-            severity="stop",
-            at=now,
-        )
+        open_exception(tx, Kind.HELD, subject=f"machine:{machine}", evidence={"text": reason}, at=now)
 
 
 def let_go(tx: Tx, machine: str, *, who: str, now: datetime) -> None:
     """End a hold that a person has put on a machine."""
     change(tx, "UPDATE machine_facts SET hold_reason = NULL WHERE machine = :machine", machine=machine)
     settle(tx, subject=f"machine:{machine}", at=now)
-    _tell(tx, machine, "let_go", who=who, now=now)
+    tell(tx, machine, "let_go", who=who, now=now)
 
 
 def saw(tx: Tx, machine: str, *, boot: str, mark: int | None) -> None:
@@ -131,7 +124,7 @@ def baseline(tx: Tx, machine: str, *, mark: int, who: str, now: datetime) -> Non
     if job is not None and not doubts(tx, job["job_id"]):
         raise RefusedError(f"what became of job {job['job_id']} is being settled: try again in a moment")
     change(tx, "UPDATE machine_facts SET hwm_job = :mark WHERE machine = :machine", mark=mark, machine=machine)
-    _tell(tx, machine, "baselined", who=who, now=now, mark=mark)
+    tell(tx, machine, "baselined", who=who, now=now, mark=mark)
 
 
 def standing(
@@ -198,7 +191,7 @@ def _disowned(tx: Tx, machine: str) -> frozenset[str]:
         f"AND {DISOWNED} AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.subject = 'job:' || j.job_id "
         "AND e.cause = :cause)",
         machine=machine,
-        cause=THERE_AFTER_ALL,
+        cause=Kind.THERE_AFTER_ALL.cause,
     )
     return frozenset(one["job_id"] for one in found)
 
@@ -247,7 +240,28 @@ def _facts(tx: Tx, machine: str) -> Row:
     return known
 
 
-def _tell(tx: Tx, machine: str, what: str, *, who: str, now: datetime, **more: object) -> None:
-    events.record(tx, what=f"machine.{what}", who=who, subject=f"machine:{machine}", at=now, after=more)
+def at_work(tx: Tx, machine: str) -> str | None:
+    """Say what of ours keeps a machine from being handed to somebody: an open doubt, or a job of ours there."""
+    command = row(
+        tx, "SELECT job_id FROM commands WHERE machine = :machine AND settlement IS NULL LIMIT 1", machine=machine
+    )
+    if command is not None:
+        return f"what became of job {command['job_id']} is not known yet"
+    job = row(tx, _AT_WORK, machine=machine)
+    return None if job is None else f"job {job['job_id']} is there ({job['state']})"
+
+
+def tell(
+    tx: Tx,
+    machine: str,
+    what: str,
+    *,
+    who: str,
+    now: datetime,
+    before: Mapping[str, object] | None = None,
+    **more: object,
+) -> None:
+    """Write down an act at a machine, tell it outward without the name, and wake the machine's task."""
+    events.record(tx, what=f"machine.{what}", who=who, subject=f"machine:{machine}", at=now, before=before, after=more)
     facts.post(tx, f"machine.{what}", at=now, machine=machine, **more)
     ring(tx, f"machine:{machine}")

@@ -58,19 +58,26 @@ def take(tx: Tx, reading: Reading, *, now: datetime) -> Taken:
     return taken
 
 
+def let_in_of(tx: Tx, shop: str, shop_order_id: str) -> str | None:
+    """Give the reason not to make an order yet that a person has overruled; None where nobody has."""
+    known = row(tx, "SELECT let_in FROM orders WHERE shop = :shop AND shop_order_id = :id", shop=shop, id=shop_order_id)
+    return None if known is None else known["let_in"]
+
+
 def reread_set_aside(tx: Tx, order_id: int, reading: Reading, *, now: datetime) -> bool:
-    """Read set-aside lines of an order again; say whether any of them is understood now."""
+    """Read lines of an order that were set aside, or let in by a person, again; say whether any may be made now."""
     better = False
     for plan in reading.plans:
         line = row(
             tx,
-            "SELECT * FROM order_lines WHERE order_id = :id AND shop_line_id = :line AND state = 'quarantined'",
+            "SELECT * FROM order_lines WHERE order_id = :id AND shop_line_id = :line "
+            "AND state IN ('quarantined','not_due')",
             id=order_id,
             line=plan.line.shop_line_id,
         )
         if line is not None:
             reread_line(tx, line, plan, reading, now=now)
-            better = better or plan.state is not LineState.QUARANTINED
+            better = better or plan.state not in {LineState.QUARANTINED, LineState.NOT_DUE}
     return better
 
 
@@ -90,7 +97,7 @@ def _insert(tx: Tx, reading: Reading, digest: str, *, now: datetime) -> int:
         placed_at=to_text(order.placed_at),
         received_at=to_text(now),
         due=int(reading.due),
-        hold_reason=None,
+        shop_hold=order.hold,
         revision=1,
         content_hash=digest,
     )
@@ -136,13 +143,14 @@ def _revise(tx: Tx, order_id: int, reading: Reading, digest: str, *, revision: i
     change(
         tx,
         "UPDATE orders SET content_hash = :digest, revision = :revision, status = :status, "
-        "payment = :payment, due = :due "
+        "payment = :payment, due = :due, shop_hold = :shop_hold "
         "WHERE order_id = :id",
         digest=digest,
         revision=revision,
         status=order.status,
         payment=order.payment,
         due=int(reading.due),
+        shop_hold=order.hold,
         id=order_id,
     )
     events.record(

@@ -9,12 +9,13 @@ import orjson
 
 from drivers.base import CommandKind, Receipt, Scalar
 from drivers.profile import Effect, Memory
+from gateway.domain.exceptions import Kind
 from gateway.domain.machines import Level
 from gateway.domain.probing import Move, Probe, Sent, Stage, Verdict
 from gateway.domain.proofs import Proof
 from gateway.domain.steps import Settlement
 from gateway.errors import RefusedError
-from gateway.ledger import events, exceptions, facts, recovery
+from gateway.ledger import events, exceptions, facts, machines, recovery
 from gateway.ledger.counters import next_number
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.job_ids import new_job_id
@@ -23,10 +24,6 @@ from gateway.ledger.sql import Row, change, insert, row, rows
 from gateway.ledger.times import to_text
 
 _OPEN = "machine = :machine AND stage <> 'ended'"
-_BUSY = (
-    "SELECT job_id, state FROM jobs WHERE machine = :machine AND (state IN ('in_doubt','accepted','running',"
-    "'interrupted') OR (state IN ('completed','aborted') AND cleared_at IS NULL)) LIMIT 1"
-)
 View = dict[str, Any]
 
 
@@ -267,11 +264,9 @@ def call_people(tx: Tx, machine: str, probe: Probe, text: str, *, now: datetime)
         return
     exceptions.open_exception(
         tx,
+        Kind.PROBE_LEFT,
         subject=_subject(probe.probe_id),
-        cause="a probe left its job in the machine",
         evidence={"text": text, "machine": machine, "job": probe.job_id},
-        actions=("close",),
-        severity="stop",
         at=now,
     )
 
@@ -302,13 +297,7 @@ def _not_free(tx: Tx, machine: str) -> str | None:
         return "it is not known"
     if known["level"] != Level.READ:
         return f"it is armed ({known['level']}): `kvot machines disarm {machine}` first"
-    command = row(
-        tx, "SELECT job_id FROM commands WHERE machine = :machine AND settlement IS NULL LIMIT 1", machine=machine
-    )
-    if command is not None:
-        return f"what became of job {command['job_id']} is not known yet"
-    job = row(tx, _BUSY, machine=machine)
-    return None if job is None else f"job {job['job_id']} is there ({job['state']})"
+    return machines.at_work(tx, machine)
 
 
 def _settle(

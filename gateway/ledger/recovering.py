@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gateway.domain.recovery import QUESTION, UNKNOWN_JOB, Suspect, is_free
+from gateway.domain.exceptions import Kind
+from gateway.domain.recovery import QUESTION, Suspect, is_free
 from gateway.domain.states import JobState, LineState
 from gateway.ledger import events, recovery
 from gateway.ledger.database import Tx, ring
@@ -16,7 +17,6 @@ from gateway.ledger.sql import Row, change, row, rows
 from gateway.ledger.unplanning import cancel_waiting
 
 LISTED = 500  # lines shown in the question; the count is of all
-ACTIONS = ("by_shop", "one_by_one", "not_made", "made")
 
 _UNPLANNED = "('received','not_due','quarantined')"
 _AT_MACHINE = "('in_doubt','accepted','running','interrupted')"
@@ -115,15 +115,7 @@ def _ask_about_strangers(tx: Tx, site: str, named: Mapping[str, Mapping[str, Any
                 "phase": phase,
                 "orders": seen["orders"][job_id],
             }
-            open_exception(
-                tx,
-                subject=f"job:{job_id}",
-                cause=UNKNOWN_JOB,
-                evidence=evidence,
-                actions=("close",),
-                severity="stop",
-                at=now,
-            )
+            open_exception(tx, Kind.UNKNOWN_JOB, subject=f"job:{job_id}", evidence=evidence, at=now)
     return count
 
 
@@ -189,11 +181,9 @@ def _ask(tx: Tx, held: Sequence[Mapping[str, Any]], named: Mapping[str, Mapping[
     )
     open_exception(
         tx,
+        Kind.RESTORED,
         subject="restore",
-        cause=QUESTION,
         evidence={"text": text, "since_then": _accepted_since(tx, named), "lines": list(held[:LISTED])},
-        actions=ACTIONS,
-        severity="stop",
         at=now,
     )
 

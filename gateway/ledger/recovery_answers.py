@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from gateway.domain.exceptions import Kind
 from gateway.domain.recovery import QUESTION, as_the_shop_says
 from gateway.domain.states import LineState
 from gateway.ledger import events, exceptions, recovery
@@ -42,11 +43,9 @@ def answer_one(tx: Tx, line_id: int, *, action: str, who: str, now: datetime) ->
 def _ask_about(tx: Tx, line: Row, *, told: str | None, now: datetime) -> None:
     exceptions.open_exception(
         tx,
+        Kind.MADE_BEFORE,
         subject=f"line:{line['line_id']}",
-        cause=QUESTION,
         evidence={"order": line["order_id"], "article": line["name"], "quantity": line["quantity"], "shop_says": told},
-        actions=("not_made", "made"),
-        severity="stop",
         at=now,
     )
 

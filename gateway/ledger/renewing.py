@@ -6,13 +6,12 @@ from datetime import datetime
 import orjson
 
 from drivers.profile import Recipe
+from gateway.domain.exceptions import Kind
 from gateway.domain.states import JobState
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception
 from gateway.ledger.sql import change, row, rows
 from gateway.ledger.unplanning import withdraw
-
-OUTSIDE = "outside the limits of the new recipe"
 
 
 def renew(tx: Tx, job_id: str, recipes: Mapping[str, Recipe], *, now: datetime) -> bool:
@@ -64,13 +63,15 @@ def _renew(tx: Tx, requirement_id: int, version: str) -> None:
 
 def _ask(tx: Tx, requirement_id: int, family: str, texts: Sequence[str], *, now: datetime) -> None:
     change(
-        tx, "UPDATE requirements SET hold_reason = :cause WHERE requirement_id = :id", cause=OUTSIDE, id=requirement_id
+        tx,
+        "UPDATE requirements SET hold_reason = :cause WHERE requirement_id = :id",
+        cause=Kind.OUTSIDE.cause,
+        id=requirement_id,
     )
     open_exception(
         tx,
+        Kind.OUTSIDE,
         subject=f"requirement:{requirement_id}",
-        cause=OUTSIDE,
         evidence={"text": "; ".join(texts), "family": family},
-        actions=("retry", "close"),
         at=now,
     )

@@ -82,7 +82,9 @@ orders = table(
     maybe("received_at"),
     words("payment", ""),  # how it is paid, the shop's own word
     flag("due", 1),
-    maybe("hold_reason"),
+    maybe("shop_hold"),  # why the shop itself holds it, such as a check for fraud
+    maybe("let_in"),  # the reason not to make it yet that a person has overruled
+    maybe("hold_reason"),  # why a person holds it
     count("revision", 1),
     words("content_hash", ""),
     maybe("told"),  # what the shop was last told of it

@@ -1,6 +1,6 @@
-"""The tables of machines: what is known of each, and the probes that prove what it remembers or shows."""
+"""The tables of machines: what is known of each, the probes that prove it, and what people write by hand."""
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, Text
+from sqlalchemy import REAL, CheckConstraint, Column, ForeignKey, Index, Integer, Text
 
 from gateway.ledger.columns import among, count, flag, maybe, table, words
 
@@ -21,6 +21,8 @@ machine_facts = table(
     maybe("machine_boot"),
     count("hwm_job", 0),
     maybe("hold_reason"),
+    maybe("commissioned_by"),
+    maybe("commissioned_until"),
     maybe("last_setup_key"),
     words("approved", "[]"),  # recipe@version of the first pieces approved since the last set-up
     among("level", ("read", "load", "start")),
@@ -100,3 +102,36 @@ Index(
     postgresql_where=probe_commands.c.settlement.is_(None),
 )
 Index("probe_commands_by_probe", probe_commands.c.probe_id)
+
+hand_writes = table(
+    "hand_writes",
+    Column("write_id", Integer, primary_key=True),
+    words("machine"),
+    words("who"),
+    words("tag"),
+    words("value"),
+    count("gateway_boot"),
+    Column("until_s", REAL, nullable=False),  # monotonic, of that boot: after it nothing is sent
+    words("asked_at"),
+    maybe("before"),
+    maybe("sent_at"),
+    maybe("answer"),
+    maybe("evidence"),
+    maybe("outcome"),
+    maybe("shown"),
+    flag("agrees", 0),
+    words("text", ""),
+    maybe("ended_at"),
+    among("answer", ("accepted", "refused")),
+    among("outcome", ("taken", "refused", "unknown", "not_sent")),
+    CheckConstraint("answer IS NULL OR sent_at IS NOT NULL", name="sent_before_answered"),
+    CheckConstraint("outcome IS NOT 'not_sent' OR sent_at IS NULL", name="not_sent"),
+    sqlite_autoincrement=True,
+)
+Index(
+    "one_open_hand_write",
+    hand_writes.c.machine,
+    unique=True,
+    sqlite_where=hand_writes.c.outcome.is_(None),
+    postgresql_where=hand_writes.c.outcome.is_(None),
+)

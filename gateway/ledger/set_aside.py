@@ -1,4 +1,4 @@
-"""Lines that were not understood, read again from what the ledger kept of them."""
+"""Lines that were not understood, or that a person lets in, read again from what the ledger kept of them."""
 
 from datetime import datetime
 
@@ -12,16 +12,18 @@ from gateway.ledger.sql import Row, row, rows
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_time
 
+_AGAIN = "(l.state = 'quarantined' OR (l.state = 'not_due' AND l.reason = o.let_in))"
+
 
 def orders(tx: Tx, shop: str) -> list[ShopOrder]:
-    """Rebuild the orders of a shop that have lines set aside, with those lines alone.
+    """Rebuild the orders of a shop that have lines set aside or let in, with those lines alone.
 
     Rows the shop sent in an unreadable form are not kept and cannot be read again from here.
     """
     found = rows(
         tx,
-        "SELECT DISTINCT o.* FROM orders o JOIN order_lines l USING (order_id) "
-        "WHERE o.shop = :shop AND l.state = 'quarantined' ORDER BY o.order_id",
+        "SELECT DISTINCT o.* FROM orders o JOIN order_lines l USING (order_id) "  # noqa: S608 - a constant
+        f"WHERE o.shop = :shop AND {_AGAIN} ORDER BY o.order_id",
         shop=shop,
     )
     return [_order(tx, order) for order in found]
@@ -44,9 +46,8 @@ def reread(tx: Tx, reading: Reading, *, now: datetime) -> None:
 def _order(tx: Tx, order: Row) -> ShopOrder:
     lines = rows(
         tx,
-        "SELECT * FROM order_lines WHERE order_id = :id AND state = 'quarantined' "
-        "AND reason NOT LIKE 'not understood%' "
-        "ORDER BY position",
+        "SELECT l.* FROM order_lines l JOIN orders o USING (order_id) "  # noqa: S608 - a constant
+        f"WHERE order_id = :id AND {_AGAIN} AND l.reason NOT LIKE 'not understood%' ORDER BY l.position",
         id=order["order_id"],
     )
     return ShopOrder(
@@ -58,6 +59,7 @@ def _order(tx: Tx, order: Row) -> ShopOrder:
         status=order["status"],
         payment=order["payment"],
         cancelled=False,
+        hold=order["shop_hold"],
         lines=tuple(
             ShopLine(
                 shop_line_id=line["shop_line_id"],

@@ -6,6 +6,7 @@ from typing import Final
 
 import orjson
 
+from gateway.domain.exceptions import Kind
 from gateway.domain.needs import Lack, Shortage, find_shortage, part_of
 from gateway.domain.products import Family
 from gateway.domain.runs import Releasing
@@ -17,7 +18,6 @@ from gateway.ledger.sql import change, row
 from gateway.ledger.stock import WAITS_FOR_STOCK, supply
 from gateway.ledger.unplanning import cut_waiting
 
-_CAUSE: Final = "material is missing"
 PART: Final = "release_part"
 HOLD: Final = "hold"
 
@@ -32,7 +32,7 @@ def supplied(tx: Tx, run_id: int, due: Releasing | None, family: Family, *, now:
     short = None if due is None else find_shortage(due, family, there)
     part = short is not None and 0 < _allowed_part(tx, run_id) <= short.possible
     if short is None or part or not short.lacks:
-        settle(tx, subject=_name(run_id), cause=_CAUSE, at=now)
+        settle(tx, subject=_name(run_id), cause=Kind.MATERIAL.cause, at=now)
     else:
         _ask(tx, run_id, family, short, now=now)
     if short is not None and (short.tools or not part):
@@ -46,7 +46,7 @@ def require_supplied(tx: Tx, due: Releasing, family: Family, *, now: datetime) -
     """Close what was asked about a run that a person releases; raise `RefusedError` where it lacks something."""
     short = find_shortage(due, family, supply(tx))
     if short is None:
-        settle(tx, subject=_name(due.run_id), cause=_CAUSE, at=now)
+        settle(tx, subject=_name(due.run_id), cause=Kind.MATERIAL.cause, at=now)
         _note(tx, due.run_id, "")
         return
     text = f"run {due.run_id} waits for {_waits_for(short)}"
@@ -75,8 +75,8 @@ def _ask(tx: Tx, run_id: int, family: Family, short: Shortage, *, now: datetime)
     texts = "; ".join(_lack_text(lack) for lack in short.lacks)
     keep_open(
         tx,
+        Kind.MATERIAL,
         subject=_name(run_id),
-        cause=_CAUSE,
         evidence={
             "text": f"{texts}. Of {short.pieces} pieces {short.possible} can be made now",
             "family": family.name,

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.domain.exceptions import Kind
 from gateway.domain.needs import Supply, amount
 from gateway.domain.products import Family
 from gateway.ledger import events
@@ -17,7 +18,6 @@ from gateway.ledger.sql import Row, change, insert, row, rows
 
 WAITS_FOR_STOCK: Final = "waits for material"  # the hold of a run that a person lets wait until some has come
 MOST_LOTS: Final = 10  # of one item at a time; the oldest is taken to be used up
-_MORE_THAN_COUNTED: Final = "more was used than was counted"
 
 View = dict[str, Any]
 
@@ -131,7 +131,7 @@ def _count(tx: Tx, item: str, quantity: float, *, lots: Sequence[str], what: str
         before=None if known is None else {"quantity": known["quantity"], "lots": _lots(known)},
         after={"quantity": amount(quantity), "lots": list(lots)},
     )
-    settle(tx, subject=f"stock:{item}", cause=_MORE_THAN_COUNTED, at=now)
+    settle(tx, subject=f"stock:{item}", cause=Kind.MORE_USED.cause, at=now)
     for run in rows(tx, "SELECT run_id FROM runs WHERE hold_reason = :held", held=WAITS_FOR_STOCK):
         let_run_go(tx, run["run_id"], who=who, now=now)
     ring(tx, "plan")
@@ -159,10 +159,9 @@ def _take(tx: Tx, item: str, quantity: float, *, job_id: str, now: datetime) -> 
         text = f"{job_id} used {quantity:g}, and {there:g} was counted, so that it is 0 now; {cure}"
         open_exception(
             tx,
+            Kind.MORE_USED,
             subject=f"stock:{item}",
-            cause=_MORE_THAN_COUNTED,
             evidence={"text": text, "job_id": job_id, "used": quantity, "counted": there},
-            actions=("close",),
             at=now,
         )
     return lots

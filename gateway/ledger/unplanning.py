@@ -70,6 +70,13 @@ def withdraw(tx: Tx, job_id: str, *, who: str, evidence: str, now: datetime) -> 
     ring(tx, "plan")
 
 
+def in_work(tx: Tx, line_id: int) -> int:
+    """Count the jobs of a line that a machine has or may have."""
+    never_sent = _never_sent(tx)
+    ended = {JobState.COMPLETED, JobState.ABORTED}
+    return sum(state not in never_sent and state not in ended for state in _jobs(tx, line_id).values())
+
+
 def want_less(tx: Tx, requirement_id: int, pieces: int, *, now: datetime) -> None:
     """Take so many pieces of a requirement out of the jobs that wait for it, the youngest first."""
     for job in rows(

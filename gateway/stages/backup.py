@@ -5,12 +5,13 @@ import json
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
 from gateway.clock import Clock
+from gateway.domain.exceptions import Kind
 from gateway.errors import LedgerError
 from gateway.ledger import check, copying, remains
 from gateway.ledger.database import Ledger, Tx
@@ -21,7 +22,6 @@ from gateway.ledger.times import to_text
 FIRST_S = 600.0  # after the start: a gateway that cannot stay up must not push its good backups out
 LOOK_AGAIN_S = 60.0
 CHECK_S = 3600.0  # the longest that the check of a copy may take
-FAILED = "the backup failed"
 _PART = ".part"
 
 
@@ -152,10 +152,9 @@ class Backups:
         def event(tx: Tx) -> None:
             now = self._clock.now()
             if making.phase is Phase.DONE:
-                settle(tx, subject="ledger", cause=FAILED, at=now)
-                return
-            evidence = {"text": making.error, "newest": to_text(known[-1].made_at) if known else None}
-            open_exception(tx, subject="ledger", cause=FAILED, evidence=evidence, actions=("close",), at=now)
+                settle(tx, subject="ledger", cause=Kind.BACKUP.cause, at=now)
+            else:
+                _call(tx, error=making.error, newest=known[-1].made_at if known else None, at=now)
 
         known = self.list()
         await self._ledger.write(event)
@@ -164,6 +163,11 @@ class Backups:
         """Remove what a crash has left half made."""
         for part in (self._state_dir / BACKUPS).glob(f"*{_PART}"):
             part.unlink(missing_ok=True)
+
+
+def _call(tx: Tx, *, error: str, newest: datetime | None, at: datetime) -> None:
+    evidence = {"text": error, "newest": None if newest is None else to_text(newest)}
+    open_exception(tx, Kind.BACKUP, subject="ledger", evidence=evidence, at=at)
 
 
 async def _faults(path: Path) -> list[str]:

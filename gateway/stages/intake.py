@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from gateway.clock import Clock
+from gateway.domain.exceptions import Kind
 from gateway.domain.intake import Catalogue, DueRule, LinePlan, read_order
 from gateway.domain.orders import ShopOrder
 from gateway.errors import RefusedError, ShopError
@@ -14,7 +15,7 @@ from gateway.ledger import cursors, recovery, set_aside
 from gateway.ledger.database import Ledger, Tx, ring
 from gateway.ledger.exceptions import open_exception
 from gateway.ledger.lines import Reading
-from gateway.ledger.orders import Taken, bind_shop, take
+from gateway.ledger.orders import Taken, bind_shop, let_in_of, take
 from gateway.shops.base import Batch, Shop
 from gateway.stages.backoff import Backoff
 from gateway.stages.board import Board
@@ -37,13 +38,14 @@ class Intake:
     erase_after: timedelta
     promising: Promise | None = None
 
-    def reading(self, order: ShopOrder) -> Reading:
-        """Read an order with this shop's rules."""
-        plans = read_order(order, shop=self.shop, rule=self.rule, catalogue=self.catalogue)
+    def reading(self, tx: Tx, order: ShopOrder) -> Reading:
+        """Read an order with this shop's rules, and with what a person has said of it."""
+        let_in = let_in_of(tx, self.shop, order.shop_order_id)
+        plans = read_order(order, shop=self.shop, rule=self.rule, catalogue=self.catalogue, let_in=let_in)
         families = self.catalogue.range.families
         return Reading(
             shop=self.shop,
-            due=self.rule.hold(order) is None,
+            due=self.rule.hold(order, let_in=let_in) is None,
             order=order,
             plans=plans,
             families=families,
@@ -118,7 +120,7 @@ async def pull_once(source: Intake, shop: Shop, *, ledger: Ledger, clock: Clock,
 
 def store(tx: Tx, *, source: Intake, batch: Batch, clock: Clock) -> list[Taken]:
     """Store a batch and its cursor in one transaction."""
-    taken = [take(tx, source.reading(order), now=clock.now()) for order in batch.orders]
+    taken = [take(tx, source.reading(tx, order), now=clock.now()) for order in batch.orders]
     cursors.put(tx, f"shop:{source.shop}", batch.cursor, clock.now())
     if recovery.pending(tx):
         recovery.saw_orders(tx, source.shop, batch.orders, now=clock.now())
@@ -132,18 +134,10 @@ async def read_again(source: Intake, *, ledger: Ledger, clock: Clock) -> None:
 
     def again(tx: Tx) -> None:
         for order in set_aside.orders(tx, source.shop):
-            set_aside.reread(tx, source.reading(order), now=clock.now())
+            set_aside.reread(tx, source.reading(tx, order), now=clock.now())
 
     await ledger.write(again)
 
 
 def _another_site(tx: Tx, *, shop: str, text: str, clock: Clock) -> None:
-    open_exception(
-        tx,
-        subject=f"shop:{shop}",
-        cause="another site answers",
-        evidence={"text": text},
-        actions=("close",),
-        severity="stop",
-        at=clock.now(),
-    )
+    open_exception(tx, Kind.ANOTHER_SITE, subject=f"shop:{shop}", evidence={"text": text}, at=clock.now())

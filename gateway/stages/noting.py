@@ -19,8 +19,8 @@ def write_down(tx: Tx, machine: str, decided: dispatch.Step, *, now: datetime) -
             jobs.conclude(tx, job_id, state=state, finding=finding, who="kvot", now=now)
         case dispatch.Cleared(job_id=job_id):
             jobs.cleared(tx, job_id, now=now)
-        case dispatch.Doubt(job_id=job_id, cause=cause, evidence=evidence, actions=actions):
-            jobs.raise_doubt(tx, job_id, cause=cause, evidence=evidence, actions=actions, now=now)
+        case dispatch.Doubt(job_id=job_id, kind=kind, evidence=evidence, detail=detail):
+            jobs.raise_doubt(tx, job_id, kind, evidence=evidence, detail=detail, now=now)
         case dispatch.NotEnded(job_id=job_id, evidence=evidence):
             ending.not_ended(tx, job_id, evidence=evidence, now=now)
         case dispatch.Answered(job_id=job_id):

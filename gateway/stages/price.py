@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final, Never
 
 from gateway.clock import Clock
+from gateway.domain.exceptions import Kind
 from gateway.domain.offers import Offer, Origin, make_offer, what_changed, whose_price
 from gateway.domain.pricing import About, FamilyRules, Mode, Policy, Published, RunPlan, Seen, Source, render
 from gateway.domain.runs import foresee
@@ -32,7 +33,6 @@ BELL: Final = "price"
 LOOK_AGAIN_S: Final = 1.0  # machine time; business time may run faster
 PAUSE_S: Final = 0.2  # between two rounds, however often the bell rings
 READ_S: Final = 30.0  # how often a shop is asked for its prices
-_STALE: Final = "stale inputs"
 _UNKNOWN: Final = -1  # what was proposed before this life
 
 Step = Callable[[Tx], object]
@@ -349,14 +349,13 @@ def _withdraw(tx: Tx, *, shop: str, sold: frozenset[str], now: datetime) -> None
 def _alarm(tx: Tx, *, family: str, sources: Sequence[Source], now: datetime) -> None:
     open_exception(
         tx,
+        Kind.STALE,
         subject=f"family:{family}",
-        cause=_STALE,
         evidence={one.name: {"age_s": round(one.age_s), "period_s": one.period_s} for one in sources if one.stale},
-        actions=("close",),
         at=now,
     )
 
 
 def _all_clear(tx: Tx, *, family: str, sources: Sequence[Source], now: datetime) -> None:
     del sources
-    settle(tx, subject=f"family:{family}", cause=_STALE, at=now)
+    settle(tx, subject=f"family:{family}", cause=Kind.STALE.cause, at=now)

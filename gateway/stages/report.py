@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from gateway.clock import Clock
+from gateway.domain.exceptions import Kind
 from gateway.errors import ShopError, ShopRefusedError
 from gateway.ledger import offers, outbox
 from gateway.ledger.database import Ledger, Tx
@@ -131,9 +132,8 @@ def _bury(tx: Tx, *, fact: Fact, error: str, named: dict[str, str], clock: Clock
     outbox.bury(tx, fact.destination, fact.seq, error=error, at=clock.now())
     open_exception(
         tx,
+        Kind.NOT_TOLD,
         subject=fact.subject,
-        cause="the shop refuses to be told",
         evidence={"text": error, "shop": fact.destination, **named},
-        actions=("replay", "close"),
         at=clock.now(),
     )

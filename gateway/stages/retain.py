@@ -8,12 +8,12 @@ from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 from gateway.clock import Clock
+from gateway.domain.exceptions import Kind
 from gateway.ledger import archive, cursors
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.exceptions import open_exception, settle
 
 HOUR = 3  # by the factory's clock: when nobody waits
-FAILED = "the archive cannot be written"
 CURSOR = "retention"  # the day it was last done
 EVENTS_KEPT = timedelta(days=366)  # at least, whatever becomes of the orders
 LOOK_AGAIN_S = 60.0
@@ -34,7 +34,7 @@ async def retain(
                 done = await tidy(ledger, state_dir, keep=keep, clock=clock)
                 if any(done.values()):
                     log.info("tidied", **done)
-                await ledger.write(partial(settle, subject="ledger", cause=FAILED, at=now))
+                await ledger.write(partial(settle, subject="ledger", cause=Kind.ARCHIVE.cause, at=now))
             except archive.ArchiveError as fault:
                 log.warning("not archived", reason=str(fault))
                 await ledger.write(partial(_call, text=str(fault), at=now))
@@ -62,7 +62,7 @@ async def tidy(ledger: Ledger, state_dir: Path, *, keep: timedelta, clock: Clock
 
 
 def _call(tx: Tx, *, text: str, at: datetime) -> None:
-    open_exception(tx, subject="ledger", cause=FAILED, evidence={"text": text}, actions=("close",), at=at)
+    open_exception(tx, Kind.ARCHIVE, subject="ledger", evidence={"text": text}, at=at)
 
 
 def _night(now: datetime, zone: ZoneInfo) -> str:

@@ -25,13 +25,14 @@ from gateway.domain.machines import Lapse, Level, Present, lapse
 from gateway.domain.products import Family
 from gateway.domain.runs import cycles
 from gateway.domain.setups import Another, Begin, Waiting, tool_codes
-from gateway.ledger import events, first_pieces, intents, jobs, machines, probes, recovery, setups
+from gateway.ledger import commissioning, events, first_pieces, intents, jobs, machines, probes, recovery, setups
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.facts import milliseconds
 from gateway.ledger.jobs import Intent, Wire
 from gateway.ledger.renewing import renew
 from gateway.stages.backoff import Backoff
 from gateway.stages.board import Board
+from gateway.stages.handwrite import Hand
 from gateway.stages.link import LinkState
 from gateway.stages.noting import write_down
 from gateway.stages.pace import Pace
@@ -108,6 +109,7 @@ class Visit:
         self._waiting: Waiting | None = None  # the run whose turn it is waits for a person
         self._noted: tuple[tuple[Finding, ...], int | None] | None = None
         self._pace = Pace()
+        self._hand = Hand(machine, ledger=ledger, clock=clock, log=log)
         self._state = ""
         self._since_ms = 0
         self._ability = Ability(
@@ -136,8 +138,8 @@ class Visit:
             await self._note(look)
         if not self._machine.by_hand and await self._lapsed():
             return False
-        if standing.probing and not standing.recovering and (probed := await self._probed(standing, look)) is not None:
-            return probed
+        if not standing.recovering and (rests := await self._aside(standing, look)) is not None:
+            return rests
         if self._machine.families and not standing.recovering and await self._turned(look):
             return False
         subject = None if standing.recovering else dispatch.subject(standing)  # an observable machine may be written to
@@ -186,14 +188,16 @@ class Visit:
         if machine.by_hand:
             return standing
         known = trusted(tx, machine, self._session.identity.text)
-        return replace(standing, trust=known, probing=probes.is_open(tx, machine.name))
+        commissioned, in_hand = commissioning.state(tx, machine.name, now=self._clock.now())
+        probing = probes.is_open(tx, machine.name)
+        return replace(standing, trust=known, probing=probing, commissioned=commissioned, in_hand=in_hand)
 
-    async def _probed(self, standing: Standing, look: Look) -> bool | None:
-        """Take a step of a probe; say whether to rest then, None where there is none."""
-        if self._prober is None:
-            return None
+    async def _aside(self, standing: Standing, look: Look) -> bool | None:
+        """Take a step of what is no work, a hand write or a probe; say whether to rest then, None without one."""
         silent_s = self._clock.monotonic() - self._opened_s
-        done = await self._prober.step(self._session, look, session_name=self._name, silent_s=silent_s)
+        done = await self._hand.step(self._session, silent_s=silent_s) if standing.in_hand else None
+        if done is None and standing.probing and self._prober is not None:
+            done = await self._prober.step(self._session, look, session_name=self._name, silent_s=silent_s)
         if done is None:
             return None
         await self._show(standing, look, None, dispatch.Rest(why=done.text))

@@ -432,7 +432,7 @@ def test_what_a_machine_leaves_unproven_of_an_accepted_job_is_asked_with_its_cau
     step = decide(a_standing(a_work(state)), a_look(), UNPROVEN, an_ability(by_evidence=True))
     assert isinstance(step, Doubt)
     assert step.cause == "unclear what became of the job: the counters went back"
-    assert {"made", "aborted", "not_made"} == set(step.actions)
+    assert {"made", "aborted", "not_made"} == set(step.kind.actions)
 
 
 def test_one_question_about_a_job_is_open_at_a_time_though_the_cause_changes() -> None:

@@ -86,7 +86,7 @@ def test_a_begun_job_that_the_machine_takes_for_a_new_one_is_a_question_and_gets
     look = a_look(LUND_1_1=phase)
     step = decide(standing, look, a_finding(phase), an_ability())
     assert isinstance(step, Doubt)
-    assert "aborted" in step.actions
+    assert "aborted" in step.kind.actions
     asked = replace(standing, asked=frozenset({step.cause}))
     assert not isinstance(decide(asked, look, a_finding(phase), an_ability()), Send)
     resumed = a_look(LUND_1_1=JobPhase.RUNNING)

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Connection
 
+from gateway.domain.exceptions import Kind
 from gateway.domain.states import JobState, LineState
 from gateway.ledger import archive, engine, exceptions, jobs, lines
 from gateway.ledger.archive import ArchiveError
@@ -96,9 +97,7 @@ def test_what_is_young_or_open_in_any_way_stays(tx: Connection, state_dir: Path)
         change(tx, obstacle)
         assert _move(tx, state_dir) == 0, obstacle
         change(tx, away)
-    question = exceptions.open_exception(
-        tx, subject="order:1/1", cause="why", evidence={}, actions=("close",), at=work.NOW
-    )
+    question = exceptions.open_exception(tx, Kind.WANTED_AGAIN, subject="order:1/1", evidence={}, at=work.NOW)
     assert _move(tx, state_dir) == 0
     exceptions.resolve(tx, question, action="close", who="person:a", note="", at=work.NOW)
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from gateway.domain.exceptions import Kind
 from gateway.errors import RefusedError
 from gateway.ledger import events, outbox
 from gateway.ledger.exceptions import (
@@ -22,9 +23,9 @@ THEN = NOW + timedelta(minutes=5)
 AT, LATER = "2026-05-04T10:15:00.000000Z", "2026-05-04T10:20:00.000000Z"
 
 
-def ask(tx: Connection, subject: str = "sku:web/X", cause: str = "unknown article", **more: Any) -> int:
-    values: dict[str, Any] = {"evidence": {"text": "X"}, "actions": ("retry", "close"), "at": NOW, **more}
-    return open_exception(tx, subject=subject, cause=cause, **values)
+def ask(tx: Connection, subject: str = "sku:web/X", kind: Kind = Kind.UNKNOWN_ARTICLE, **more: Any) -> int:
+    values: dict[str, Any] = {"evidence": {"text": "X"}, "at": NOW, **more}
+    return open_exception(tx, kind, subject=subject, **values)
 
 
 def told(tx: Connection) -> list[tuple[str, Any]]:
@@ -33,7 +34,7 @@ def told(tx: Connection) -> list[tuple[str, Any]]:
 
 
 def test_an_exception_shows_what_is_asked_and_what_may_be_answered(tx: Connection) -> None:
-    exception_id = ask(tx, severity="stop")
+    exception_id = ask(tx)
 
     assert list_exceptions(tx) == [
         {
@@ -42,7 +43,7 @@ def test_an_exception_shows_what_is_asked_and_what_may_be_answered(tx: Connectio
             "cause": "unknown article",
             "evidence": {"text": "X"},
             "actions": ["retry", "close"],
-            "severity": "stop",
+            "severity": "warning",
             "count": 1,
             "owner": None,
             "resolution": None,
@@ -66,7 +67,7 @@ def test_the_same_cause_again_only_counts_up_and_is_told_once(tx: Connection) ->
 
 
 def test_another_cause_or_subject_is_another_exception(tx: Connection) -> None:
-    assert len({ask(tx), ask(tx, cause="bad parameter"), ask(tx, subject="sku:web/Y")}) == 3
+    assert len({ask(tx), ask(tx, detail="twice"), ask(tx, subject="sku:web/Y")}) == 3
     assert count_open(tx) == 3
 
 
@@ -145,7 +146,7 @@ def test_what_is_unknown_or_resolved_already_is_refused(tx: Connection, known: b
 
 
 def test_the_facts_themselves_settle_one_cause(tx: Connection) -> None:
-    exception_id, other = ask(tx), ask(tx, cause="bad parameter")
+    exception_id, other = ask(tx), ask(tx, detail="twice")
 
     settle(tx, subject="sku:web/X", cause="unknown article", at=THEN)
     settle(tx, subject="sku:web/X", cause="unknown article", at=THEN)
@@ -158,7 +159,7 @@ def test_the_facts_themselves_settle_one_cause(tx: Connection) -> None:
 
 def test_the_facts_themselves_settle_every_cause_of_a_subject(tx: Connection) -> None:
     ask(tx)
-    ask(tx, cause="bad parameter")
+    ask(tx, detail="twice")
     other = ask(tx, subject="sku:web/Y")
 
     settle(tx, subject="sku:web/X", at=THEN)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from drivers.base import CommandKind, Finding, JobPhase
 from gateway.domain.dispatch import REFUSALS, Settlement
+from gateway.domain.exceptions import Kind
 from gateway.domain.states import JobState
 from gateway.errors import IllegalTransitionError, RefusedError
 from gateway.ledger import decisions, events, exceptions, jobs, sql
@@ -302,7 +303,7 @@ def test_after_an_abort_at_the_machine_nothing_is_made_again_before_a_person_say
     bring(tx, "aborted")
     assert release(tx) == 0
     ((question, _, cause),) = open_questions(tx)
-    assert cause == "aborted at the machine with 0 of 2 good"
+    assert cause == "aborted at the machine with fewer good pieces: 0 of 2"
     decisions.decide(tx, question, action="remake", who=ANNA, note="", now=NOW)
     assert release(tx) == 1
 
@@ -346,7 +347,7 @@ DECIDED = {
 @pytest.mark.parametrize(("state", "action"), list(DECIDED))
 def test_a_persons_word_about_a_doubtful_job_is_carried_out_at_once(tx: Connection, state: str, action: str) -> None:
     job_id = bring(tx, state)
-    jobs.raise_doubt(tx, job_id, cause="doubt", evidence="", actions=("not_made", "made", "aborted"), now=NOW)
+    jobs.raise_doubt(tx, job_id, Kind.UNCLEAR_WHETHER_MADE, evidence="", now=NOW)
     ((question, _, _),) = open_questions(tx)
     decisions.decide(tx, question, action=action, who=ANNA, note="I looked", now=NOW)
     after, remade, line = DECIDED[state, action]
@@ -362,7 +363,7 @@ def test_a_persons_word_about_a_doubtful_job_is_carried_out_at_once(tx: Connecti
 @pytest.mark.parametrize("action", ["not_made", "made", "aborted"])
 def test_about_a_job_that_has_ended_there_is_nothing_to_decide(tx: Connection, state: str, action: str) -> None:
     job_id = bring(tx, state)
-    jobs.raise_doubt(tx, job_id, cause="late", evidence="", actions=("not_made", "made", "aborted"), now=NOW)
+    jobs.raise_doubt(tx, job_id, Kind.UNCLEAR_WHETHER_MADE, detail="late", evidence="", now=NOW)
     question = open_questions(tx)[-1][0]
     with pytest.raises(RefusedError, match="nothing to decide"), tx.begin_nested():
         decisions.decide(tx, question, action=action, who=ANNA, note="", now=NOW)
@@ -374,7 +375,7 @@ def test_a_persons_word_settles_an_open_command_too(tx: Connection, state: str) 
     job_id = bring(tx, state)
     if state != "in_doubt":
         intend(tx, job_id, CommandKind.START)
-    jobs.raise_doubt(tx, job_id, cause="doubt", evidence="", actions=("not_made", "made"), now=NOW)
+    jobs.raise_doubt(tx, job_id, Kind.UNCLEAR_WHETHER_MADE, evidence="", now=NOW)
     decisions.decide(tx, open_questions(tx)[0][0], action="made", who=ANNA, note="", now=NOW)
     assert one(tx, "SELECT settlement FROM commands ORDER BY command_id DESC LIMIT 1") == "person"
     assert state_of(tx, job_id) == "completed"
@@ -382,16 +383,16 @@ def test_a_persons_word_settles_an_open_command_too(tx: Connection, state: str) 
 
 def test_an_action_that_was_not_offered_is_refused_and_changes_nothing(tx: Connection) -> None:
     job_id = bring(tx, "in_doubt")
-    jobs.raise_doubt(tx, job_id, cause="doubt", evidence="", actions=("made",), now=NOW)
+    jobs.raise_doubt(tx, job_id, Kind.UNCLEAR_WHETHER_MADE, evidence="", now=NOW)
     with pytest.raises(RefusedError, match="has no action"), tx.begin_nested():
-        decisions.decide(tx, open_questions(tx)[0][0], action="not_made", who=ANNA, note="", now=NOW)
+        decisions.decide(tx, open_questions(tx)[0][0], action="remake", who=ANNA, note="", now=NOW)
     assert state_of(tx, job_id) == "in_doubt"
     assert len(open_questions(tx)) == 1
 
 
 def test_a_question_is_decided_once(tx: Connection) -> None:
     job_id = bring(tx, "in_doubt")
-    jobs.raise_doubt(tx, job_id, cause="doubt", evidence="", actions=("not_made",), now=NOW)
+    jobs.raise_doubt(tx, job_id, Kind.UNCLEAR_WHETHER_MADE, evidence="", now=NOW)
     question = open_questions(tx)[0][0]
     decisions.decide(tx, question, action="not_made", who=ANNA, note="", now=NOW)
     with pytest.raises(RefusedError, match="already resolved"):
@@ -426,7 +427,7 @@ def test_a_requirement_that_was_remade_too_often_can_be_allowed_or_ended(tx: Con
 
 def test_every_step_of_a_job_is_written_down_with_who_and_from_where_to_where(tx: Connection) -> None:
     job_id = bring(tx, "in_doubt")
-    jobs.raise_doubt(tx, job_id, cause="doubt", evidence="", actions=("made",), now=NOW)
+    jobs.raise_doubt(tx, job_id, Kind.UNCLEAR_WHETHER_MADE, evidence="", now=NOW)
     decisions.decide(tx, open_questions(tx)[0][0], action="made", who=ANNA, note="", now=NOW)
     story = events.history(tx, f"job:{job_id}", 50)
     assert [(event["what"], event["who"]) for event in story] == [
@@ -450,14 +451,14 @@ def test_every_event_names_who_did_it(tx: Connection) -> None:
 def test_a_question_counts_up_instead_of_being_asked_twice(tx: Connection) -> None:
     job_id = bring(tx, "in_doubt")
     for _ in range(4):
-        jobs.raise_doubt(tx, job_id, cause="doubt", evidence="", actions=("made",), now=NOW)
+        jobs.raise_doubt(tx, job_id, Kind.UNCLEAR_WHETHER_MADE, evidence="", now=NOW)
     assert [question["count"] for question in exceptions.list_exceptions(tx)] == [4]
 
 
 def test_any_news_of_a_job_closes_what_was_asked_about_it(tx: Connection) -> None:
     job_id = bring(tx, "accepted")
-    jobs.raise_doubt(tx, job_id, cause="doubt", evidence="", actions=("not_made", "made"), now=NOW)
-    assert jobs.doubts(tx, job_id) == {"doubt"}
+    jobs.raise_doubt(tx, job_id, Kind.UNCLEAR_WHETHER_MADE, evidence="", now=NOW)
+    assert jobs.doubts(tx, job_id) == {Kind.UNCLEAR_WHETHER_MADE.cause}
     jobs.move_job(tx, job_id, seen=JobState.ACCEPTED, state=JobState.RUNNING, who="kvot", evidence="seen", now=NOW)
     assert jobs.doubts(tx, job_id) == frozenset()
     assert open_questions(tx) == []

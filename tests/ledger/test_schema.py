@@ -33,6 +33,7 @@ def test_every_table_of_the_model_exists(tx: Connection) -> None:
         "job_numbers",
         "probes",
         "probe_commands",
+        "hand_writes",
         "results",
         "lots",
         "machine_facts",

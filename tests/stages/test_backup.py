@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.exceptions import Kind
 from gateway.ledger import check
 from gateway.ledger.database import Ledger
 from gateway.stages import backup
-from gateway.stages.backup import FAILED, Backups, Phase
+from gateway.stages.backup import Backups, Phase
 from tests.eventually import eventually
 from tests.ledger.damage import damage
 from tests.stages.factory import LOG, Factory, a_factory
@@ -97,7 +98,7 @@ async def test_a_copy_that_does_not_hold_is_not_kept_and_a_person_called(
             return [one["cause"] for one in await factory.exceptions()]
 
         await eventually(asked)
-        assert await asked() == [FAILED]
+        assert await asked() == [Kind.BACKUP.cause]
         monkeypatch.undo()
         factory.clock.advance(3600)
         assert (await _make(backups)).phase is Phase.DONE

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from drivers.base import Command, CommandKind
+from gateway.domain.exceptions import Kind
 from gateway.domain.products import Range
 from gateway.errors import IllegalTransitionError, ShopError, ShopRefusedError
 from gateway.ledger import files, jobs
@@ -131,7 +132,7 @@ async def test_a_bad_picture_holds_its_line_alone_and_a_person_is_asked(
         await life.turn()
         assert (await life.line_state(1), await life.line_state(2)) == ("received", "made")
         (asked,) = await life.life.factory.exceptions()
-        assert (asked["cause"], asked["actions"]) == (files.REFUSED, ["retry", "close"])
+        assert (asked["cause"], asked["actions"]) == (Kind.FILE_REFUSED.cause, ["retry", "close"])
         assert why in asked["evidence"]["text"]
         assert (asked["evidence"]["number"], asked["evidence"]["file"]) == ("1001", "artwork")
         assert "canary" not in str(asked)
@@ -246,7 +247,7 @@ async def test_a_picture_that_does_not_come_is_tried_on_and_told_after_a_while(p
             place.clock.advance(400)
             await life.fetch()
         (asked,) = await life.life.factory.exceptions()
-        assert (asked["cause"], asked["count"]) == (files.AWAY, 1)
+        assert (asked["cause"], asked["count"]) == (Kind.FILE_AWAY.cause, 1)
         place.put("1001")
         place.clock.advance(400)
         await life.turn()
@@ -281,7 +282,7 @@ async def test_a_folder_that_is_away_holds_its_job_after_a_while_and_others_go_o
         assert place.press.received == []  # it waits in its order
         assert await life.porter.step() is not None
         (asked,) = await life.life.factory.exceptions()
-        assert (asked["cause"], asked["actions"]) == (files.NOT_DELIVERED, ["retry"])
+        assert (asked["cause"], asked["actions"]) == (Kind.NOT_DELIVERED.cause, ["retry"])
         await life.life.tend()
         assert len(place.press.starts) == 1  # the other one
         away.rename(hot)
@@ -333,7 +334,7 @@ async def test_a_released_job_whose_picture_is_lost_for_good_is_closed_with_its_
         await life.porter.step()
         place.put(content=ShopRefusedError("gone"))
         await life.turn()
-        refused = next(one for one in await life.life.factory.exceptions() if one["cause"] == files.REFUSED)
+        refused = next(one for one in await life.life.factory.exceptions() if one["cause"] == Kind.FILE_REFUSED.cause)
         await life.life.factory.decide(refused["exception_id"], "close")
         assert await life.life.factory.job_state() == "cancelled"
         assert await life.line_state() == "cancelled"

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from gateway.domain.exceptions import Kind
 from gateway.domain.intake import Catalogue
 from gateway.files.store import FileStore
-from gateway.ledger import files
 from gateway.ledger.database import Tx
 from gateway.shops.base import Shop
 from gateway.shops.catalog import open_shop
@@ -105,7 +105,7 @@ async def test_a_fault_of_one_picture_holds_that_line_alone(tmp_path: Path, faul
         running.faults.put(fault, times=1)
         await stages.run()
         (asked,) = await factory.exceptions()
-        assert (asked["cause"], asked["actions"]) == (files.REFUSED, ["retry", "close"])
+        assert (asked["cause"], asked["actions"]) == (Kind.FILE_REFUSED.cause, ["retry", "close"])
         assert why in asked["evidence"]["text"]
         assert "canary" not in str(asked)
         assert [path.read_bytes() for path in (tmp_path / "hot").iterdir()] == [artwork(8)]

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from drivers.base import JobPhase
-from gateway.domain.recovery import QUESTION, UNKNOWN_JOB
+from gateway.domain.exceptions import Kind
+from gateway.domain.recovery import QUESTION
 from gateway.ledger import recovery
 from gateway.ledger.restore import restore
 from gateway.stages.board import Board
@@ -224,7 +225,7 @@ async def test_a_job_that_nobody_knows_is_one_question_and_frees_no_line(state_d
     async with place.restored() as life:
         asked = await _asked_and_over(place, life)
         assert [(one["subject"], one["cause"]) for one in asked] == [
-            ("job:LUND-1-1", UNKNOWN_JOB),
+            ("job:LUND-1-1", Kind.UNKNOWN_JOB.cause),
             ("restore", QUESTION),
         ]
         await _live(place, life)
