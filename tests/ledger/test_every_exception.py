@@ -4,11 +4,11 @@ import ast
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from sqlite3 import IntegrityError
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from gateway.domain.exceptions import Kind, kind_of
 from gateway.domain.states import JobState
