@@ -48,6 +48,7 @@ class Kind(Enum):
     UNKNOWN_ARTICLE = _of("sku", "unknown article", "retry", "close")
     CHANGED_LATE = _of("order", "changed after release", "abort", "withdraw", "make_anyway", "to_shelf", "close")
     WANTED_AGAIN = _of("order", "wanted again after it was cancelled", "close")
+    ANOTHER_ORDER = _of("order", "another order under the same number", "close")
     NOT_TOLD = Question(about=("order", "offer"), cause="the shop refuses to be told", actions=("replay", "close"))
     ANOTHER_SITE = _of("shop", "another site answers", "close", stop=True)
     REMADE = _of("requirement", "remade too often", "retry", "close")

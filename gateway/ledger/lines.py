@@ -24,6 +24,7 @@ from gateway.ledger.unplanning import leave_runs, take_back
 BY_A_PERSON = "closed by a person"
 _UNRELEASED = frozenset({LineState.NOT_DUE, LineState.QUARANTINED, LineState.RECEIVED})
 _PASSED_OVER = frozenset({LineState.NOT_MADE, LineState.CANCELLED, LineState.SHIPPED})
+_ENDED = _PASSED_OVER | {LineState.MADE}
 _WANTED = frozenset({LineState.RECEIVED, LineState.QUARANTINED})
 
 
@@ -111,9 +112,17 @@ def insert_line(
     _raise_trouble(tx, plan, now=now)
 
 
-def revise_line(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
-    """Bring a changed row into its line: freely while nothing was released, as a question afterwards."""
+def revise_line(
+    tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, another: bool = False, now: datetime
+) -> None:
+    """Bring a changed row into its line: freely while nothing was released, as a question afterwards.
+
+    `another`: it is the row of another order, to which the shop gave the number of this one.
+    """
     seen = LineState(line["state"])
+    if another and plan.state in _WANTED and seen in _ENDED:
+        _ask(tx, line, Kind.ANOTHER_ORDER, _of_another(plan, reading), now=now)
+        return
     if seen is LineState.CANCELLED and plan.state in _WANTED and line["reason"] != BY_A_PERSON:
         _ask(tx, line, Kind.WANTED_AGAIN, f"it was {line['reason']}", now=now)
     if seen in _PASSED_OVER:
@@ -130,11 +139,18 @@ def revise_line(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, now: dat
     if seen in _UNRELEASED:
         if not (same and seen is plan.state is LineState.RECEIVED):
             reread_line(tx, line, plan, reading, now=now)
+    elif another:
+        _ask(tx, line, Kind.ANOTHER_ORDER, _of_another(plan, reading), now=now)
     elif not same:
         text = f"the shop now says {plan.line.quantity} of {plan.line.name!r}"
         _ask(tx, line, Kind.CHANGED_LATE, text, actions=("make_anyway", "close"), now=now)
     elif plan.state is LineState.NOT_DUE and seen is not LineState.MADE:
         _ask(tx, line, Kind.CHANGED_LATE, plan.reason or "no longer due", now=now)
+
+
+def _of_another(plan: LinePlan, reading: Reading) -> str:
+    placed = to_text(reading.order.placed_at)
+    return f"the shop gave the number to an order of {placed}, which wants {plan.line.quantity} of {plan.line.name!r}"
 
 
 def reread_line(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, now: datetime) -> None:

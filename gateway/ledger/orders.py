@@ -9,7 +9,7 @@ from gateway.errors import RefusedError
 from gateway.ledger import events, facts
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.lines import Reading, insert_line, reread_line, revise_line, withdraw_line
-from gateway.ledger.sql import change, insert, row, rows
+from gateway.ledger.sql import Row, change, insert, row, rows
 from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
 
@@ -40,7 +40,7 @@ def take(tx: Tx, reading: Reading, *, now: datetime) -> Taken:
     digest = content_hash(reading.order)
     known = row(
         tx,
-        "SELECT order_id, content_hash, revision FROM orders WHERE shop = :shop AND shop_order_id = :id",
+        "SELECT order_id, content_hash, revision, placed_at FROM orders WHERE shop = :shop AND shop_order_id = :id",
         shop=reading.shop,
         id=reading.order.shop_order_id,
     )
@@ -51,7 +51,7 @@ def take(tx: Tx, reading: Reading, *, now: datetime) -> Taken:
         return Taken.SAME
     else:
         order_id = known["order_id"]
-        _revise(tx, order_id, reading, digest, revision=known["revision"] + 1, now=now)
+        _revise(tx, reading, digest, known=known, now=now)
         taken = Taken.CHANGED
     tell(tx, order_id, now=now)
     ring(tx, "plan")
@@ -137,13 +137,18 @@ def _keep_personal(tx: Tx, order_id: int, reading: Reading, *, now: datetime) ->
         )
 
 
-def _revise(tx: Tx, order_id: int, reading: Reading, digest: str, *, revision: int, now: datetime) -> None:
-    """Bring a changed order into the ledger: freely while nothing was released, as an exception afterwards."""
-    order = reading.order
+def _revise(tx: Tx, reading: Reading, digest: str, *, known: Row, now: datetime) -> None:
+    """Bring a changed order into the ledger: freely while nothing was released, as an exception afterwards.
+
+    An order that was placed at another time is another one under the same number, as a shop makes them that went
+    back to a backup: what was begun for the first one counts for nothing of the second.
+    """
+    order, order_id, revision = reading.order, known["order_id"], known["revision"] + 1
+    placed_at = known["placed_at"] if order.fault else to_text(order.placed_at)
     change(
         tx,
         "UPDATE orders SET content_hash = :digest, revision = :revision, status = :status, "
-        "payment = :payment, due = :due, shop_hold = :shop_hold "
+        "payment = :payment, due = :due, shop_hold = :shop_hold, placed_at = :placed "
         "WHERE order_id = :id",
         digest=digest,
         revision=revision,
@@ -151,6 +156,7 @@ def _revise(tx: Tx, order_id: int, reading: Reading, digest: str, *, revision: i
         payment=order.payment,
         due=int(reading.due),
         shop_hold=order.hold,
+        placed=placed_at,
         id=order_id,
     )
     events.record(
@@ -170,7 +176,7 @@ def _revise(tx: Tx, order_id: int, reading: Reading, digest: str, *, revision: i
         if line is None:
             insert_line(tx, order_id, plan, reading, counted_from=now, now=now)
         else:
-            revise_line(tx, line, plan, reading, now=now)
+            revise_line(tx, line, plan, reading, another=placed_at != known["placed_at"], now=now)
     for line in lines.values():  # a row that is gone from the order is no longer wanted
         where = {"shop": reading.shop, "shop_order_id": order.shop_order_id}
         withdraw_line(tx, line, "removed from the order", **where, now=now)

@@ -10,12 +10,12 @@ class Ids:
     """Hand out ascending ids; orders, refunds and articles share one row of them, as posts of WordPress do."""
 
     def __init__(self, *, first: int) -> None:
-        self._next = first
+        self.next = first
 
     def take(self) -> int:
         """Give the next id."""
-        taken = self._next
-        self._next += 1
+        taken = self.next
+        self.next += 1
         return taken
 
 

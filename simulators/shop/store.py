@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from simulators.shop.appeal import Look, Window
@@ -25,6 +25,17 @@ from simulators.shop.values import (
     minor,
     stored,
 )
+
+_NUMBERED = ("_posts", "_rows", "_metas", "_row_metas")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backup:
+    """The orders of a shop as they were, and the next numbers it would have given out."""
+
+    orders: Mapping[int, Order]
+    why: Mapping[int, Why]
+    next_ids: Mapping[str, int]
 
 
 class Store:
@@ -228,6 +239,19 @@ class Store:
         self.articles[article_id] = after
         self._window.notice(after, self.now)
         return Write(subject="product", id=article_id, sku=before.sku, keys=(*fields, *keys), values=_flat(values))
+
+    # Backups
+
+    def backup(self) -> Backup:
+        """Give what a backup of the shop's database holds of its orders."""
+        next_ids = {name: vars(self)[name].next for name in _NUMBERED}
+        return Backup(orders=dict(self.orders), why=dict(self.why), next_ids=next_ids)
+
+    def restore(self, backup: Backup) -> None:
+        """Bring a backup back: what was placed since is forgotten, and its numbers are given out again."""
+        self.orders, self.why = dict(backup.orders), dict(backup.why)
+        for name, number in backup.next_ids.items():
+            vars(self)[name] = Ids(first=number)
 
     # Looking things up
 

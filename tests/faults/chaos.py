@@ -22,6 +22,7 @@ class Relay:
     chance: random.Random
     spoil: str = ""
     one_in: int = 4
+    host: str = "127.0.0.1"
     port: int = 0
     spoiled: int = 0
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
@@ -29,7 +30,7 @@ class Relay:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Relay"]:
         """Listen on a free port until the block ends."""
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, self.host, 0)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

@@ -79,6 +79,7 @@ def _judged(records: Records) -> list[Finding]:
             *_orders(records, ledger),
             *_production(records, ledger),
             *_words_to_the_shop(records),
+            *_strayed(records),
             *_facts(records, ledger),
             *_histories(ledger),
         ]
@@ -141,6 +142,7 @@ def _orders(records: Records, ledger: sqlite3.Connection) -> Iterator[Finding]:
     ):
         kept[row["shop_order_id"]].append(row)
     asked = {row[0] for row in ledger.execute("SELECT subject FROM exceptions WHERE subject LIKE 'order:%'")}
+    odd = {(entry["order"], entry["line"]) for entry in records.shop if entry["event"] == "odd"}
     for order, entry in newest.items():
         if len({row["order_id"] for row in kept[order]}) > 1:
             yield DOUBLED, "I1", f"order {order} is in the ledger more than once"
@@ -150,10 +152,26 @@ def _orders(records: Records, ledger: sqlite3.Connection) -> Iterator[Finding]:
                 yield LOST, "I1", f"row {line} of order {order} is not in the ledger"
             elif len(found) > 1:
                 yield DOUBLED, "I1", f"row {line} of order {order} is in the ledger {len(found)} times"
+            elif odd and (fault := _is_set_aside_alone(found[0], order, line, asked, odd)):
+                yield LOST, "I1", fault
+            elif (order, line) in odd:
+                continue  # nobody can be sure what was meant, and a person was asked
+            elif entry.get("begun") and f"order:{found[0]['order_id']}/{line}" not in asked:
+                yield LOST, "I1", f"row {line} of another order {order} was taken for that of the first one"
             elif f"order:{found[0]['order_id']}/{line}" in asked and found[0]["state"] in ("made", "cancelled"):
                 continue  # it was changed after its job was released: a person was asked, and has decided
             elif not _is_at_its_end(found[0], quantity, cancelled=entry["cancelled"]):
                 yield LOST, "I1", f"row {line} of order {order}: {dict(found[0])} where {quantity} were ordered"
+
+
+def _is_set_aside_alone(row: sqlite3.Row, order: str, line: str, asked: set[str], odd: set[tuple[str, str]]) -> str:
+    """Say what is wrong where a row that nobody can be sure to understand is not set aside, or another one is."""
+    shown = any(subject.startswith("order:") and subject.endswith(f"/{order}/{line}") for subject in asked)
+    if (order, line) in odd and not shown:
+        return f"row {line} of order {order} was given wrongly, and nobody was asked: {dict(row)}"
+    if (order, line) not in odd and (shown or row["state"] == "quarantined"):
+        return f"row {line} of order {order} was set aside, and only another one was given wrongly"
+    return ""
 
 
 def _is_at_its_end(row: sqlite3.Row, quantity: int, *, cancelled: bool) -> bool:
@@ -198,6 +216,13 @@ def _words_to_the_shop(records: Records) -> Iterator[Finding]:
         for state, times in Counter(states).items():
             if times > 1 and state in _ORDER_OF_STATES[2:] and not _was_changed(records, entry["order"]):
                 yield DOUBLED, "I6", f"the shop was told {times} times that order {entry['order']} is {state}"
+
+
+def _strayed(records: Records) -> Iterator[Finding]:
+    """I10: no request, which carries a signature, follows a redirect to another place."""
+    for entry in records.shop:
+        if entry["event"] == "strayed":
+            yield UNEXPLAINED, "I10", f"{entry['request']} followed a redirect"
 
 
 def _was_changed(records: Records, order: str) -> bool:

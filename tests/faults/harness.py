@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from tests.faults import plan, pool, trial, wireworld
+from tests.faults import filesystem, plan, pool, traced, trial, wireworld
 from tests.faults.checker import DOUBLED, LOST, UNEXPLAINED
 from tests.faults.disk import library_in_use
 from tests.faults.rows import MODBUS, OPCUA, PROCESS, SHARES, SHOP, WIRES, Row
@@ -107,11 +107,11 @@ def told(report: dict[str, Any]) -> Iterator[str]:
 
 def _possible(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     """Give the rows, those this computer has no means for with the reason."""
-    missing = {}
+    missing = filesystem.missing()
     if library_in_use() is None:
         missing["recorded disk"] = "this Python has its SQLite linked in: its file calls cannot be seen"
-    if not trial.can_mount():
-        missing["mount"] = "this process may not mount a small file system"
+    if why := traced.missing():
+        missing["strace"] = why
     return tuple(
         replace(row, why=next((missing[need] for need in row.needs if need in missing), row.why)) for row in rows
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
 import sys
@@ -15,24 +14,20 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Never, cast
 
-import structlog
-
 from gateway.domain.machines import Level
 from gateway.errors import LedgerError, ShopError, StateLockedError
 from gateway.ledger import engine, exceptions, machines, migrations, opening
 from gateway.ledger.database import Ledger, Tx, open_ledger
 from gateway.ledger.sql import change, rows
-from gateway.log import configure_logging
 from gateway.stages.board import Board
 from gateway.stages.intake import bind
-from tests.faults import weakened, wirelife
+from tests.faults import filesystem, nameless, vitals, weakened, wirelife
 from tests.faults.disk import library_in_use
 from tests.faults.remotes import UNKNOWN, Known, LifeClock, RemotePress, RemoteShop, Resting, publish_waiting
 from tests.faults.scenes import Act, Between, Point
 from tests.faults.strikes import Strikes
 from tests.faults.wire import Wire
 from tests.faults.world import ROUND_S
-from tests.stages import lives
 from tests.stages.factory import PRESS, Factory, TestClock
 from tests.stages.lives import Life, Place
 
@@ -70,6 +65,8 @@ class Body:
 
     async def live(self) -> End:
         """Live to the end; say how it came."""
+        held = vitals.Held()
+        vitals.write_log(self.directory / f"{self.number}-log.txt", level="debug" if self._has_shop else "info")
         self._strikes = Strikes(
             acts=self.point.at_life(self.number), directory=self.directory, seed=self.point.seed, act=self._act
         )
@@ -82,7 +79,12 @@ class Body:
         self._loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             self._task = group.create_task(self._until_the_end())
+        vitals.note_held(held, self.directory / f"{self.number}-held.json")
         return self._task.result()
+
+    @property
+    def _has_shop(self) -> bool:
+        return self.point.scene.shop != "memory"
 
     async def _until_the_end(self) -> End:
         try:
@@ -116,7 +118,10 @@ class Body:
                     driver, place.profile = wirelife.machine(self.point.scene, addresses["machine"])
                     place.press = cast("Any", Known(driver))
                 if "shop" in addresses:
-                    place.shop = await stack.enter_async_context(wirelife.shop(addresses["shop"]))
+                    nameless.install(self.directory)
+                    place.shop = await stack.enter_async_context(wirelife.shop(self.point.scene, addresses["shop"]))
+                if self._is_watched:
+                    await stack.enter_async_context(vitals.beating(ledger, Board(), self.directory, self._clock))
                 factory = _factory(ledger, place)
                 life = weakened.life(self.point.weakness)(place=place, ledger=ledger, factory=factory)
                 try:
@@ -165,8 +170,12 @@ class Body:
         await ledger.write(lambda tx: machines.enrol(tx, PRESS))
 
     @property
+    def _is_watched(self) -> bool:
+        return any(act.deed in ("stuck", "log") for act in self.point.at_life(self.number))
+
+    @property
     def _is_wired(self) -> bool:
-        return self.point.scene.machine != "memory" or self.point.scene.shop != "memory"
+        return self.point.scene.machine != "memory" or self._has_shop
 
     @property
     def _most_rounds(self) -> int:
@@ -202,15 +211,15 @@ class Body:
     async def _reconnect(self, life: Life) -> None:
         """Open and end the session again and again: what this process holds must not grow."""
         times, self._reconnects = self._reconnects, 0
-        before = _held()
+        before = vitals.settled()
         for n in range(times):
             await life.hang_up()
             await life.tend()
             if n == times // 5:  # by then everything that is made once has been made
-                before = _held()
-        after = _held()
-        if after[0] > before[0] + 2 or after[1] > before[1] + 2 or after[2] > before[2] + LEAK_KB:
-            self._note("leak.txt", f"files, tasks, KB: {before} and after {times} sessions {after}")
+                before = vitals.settled()
+        after = vitals.settled()
+        if after.files > before.files + 2 or after.tasks > before.tasks + 2 or after.kb > before.kb + LEAK_KB:
+            self._note("leak.txt", f"{before} and after {times} sessions {after}")
 
     async def _take_as_it_is(self, life: Life, ledger: Ledger) -> None:
         """Let a person who has looked say that the machine's mark is right as it stands (`kvot machines baseline`)."""
@@ -239,6 +248,8 @@ class Body:
                 time.sleep(act.amount)
             case "reconnect":
                 self._reconnects = int(act.amount)
+            case "shutdown":
+                filesystem.shut_down(self.directory / "state", log=int(act.amount))
             case "outside" | "small":
                 pass  # the trial sees to it, from outside
             case "log":
@@ -278,17 +289,6 @@ def be(point: Point, number: int, directory: Path) -> Never:
         os._exit(code)
 
 
-def _held() -> tuple[int, int, int]:
-    """Count what this process holds: open files, tasks, kilobytes."""
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return (
-        len(list(Path("/proc/self/fd").iterdir())),
-        len(asyncio.all_tasks()),
-        pages * os.sysconf("SC_PAGE_SIZE") // 1024,
-    )
-
-
 def _talk_to_nobody() -> None:
     """Let the log go into a pipe that is full and that nobody reads."""
     _, full = os.pipe()
@@ -298,8 +298,7 @@ def _talk_to_nobody() -> None:
             os.write(full, b"." * 4096)
     os.set_blocking(full, True)
     sys.stderr = os.fdopen(full, "w")
-    configure_logging(level="debug", format="json")
-    lives.LOG = structlog.get_logger("kvot")
+    vitals.speak("debug")
 
 
 def truthful(question: Mapping[str, Any], started: frozenset[str], made: Mapping[str, int]) -> str:

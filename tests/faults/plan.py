@@ -6,8 +6,11 @@ from dataclasses import replace
 
 from tests.drivers.fake_machine import Fault
 from tests.faults import weakened
+from tests.faults.answers import PAGES
 from tests.faults.rows import PROCESS, TO_1970_S, Row
 from tests.faults.scenes import Act, Between, Order, Outcome, Point, Scene
+from tests.faults.traced import CALLS
+from tests.faults.wireworld import RESTORED
 
 SCENES = 9  # rehearsed once each
 LOOPS = 6  # lives of a crash loop that are killed
@@ -105,11 +108,15 @@ def _wire_acts(chance: random.Random, row: Row, points: int) -> tuple[Act, ...]:
 
 
 def _wired(chance: random.Random, where: str, wire: str) -> Scene:
-    orders = (
+    orders: tuple[Order, ...] = (
         Order(round=1, quantities=(chance.randint(1, 3), chance.randint(1, 2))),
         Order(round=chance.randint(4, 8), quantities=(chance.randint(1, 3),)),
         Order(round=chance.randint(9, 14), quantities=(1,)),
     )
+    if wire in PAGES:  # several pages of one second
+        orders = (*(replace(one, round=2) for one in orders), *(Order(round=2, quantities=(1,)) for _ in range(3)))
+    elif wire == RESTORED:
+        orders = (Order(round=1, quantities=(1,)), Order(round=2, quantities=(chance.randint(1, 3),)))
     scene = Scene(name=f"{where}: {wire}", orders=orders, wire=wire, wire_seed=chance.randrange(2**31))
     return replace(scene, shop="http") if where == "http" else replace(scene, machine=where)
 
@@ -202,6 +209,9 @@ def _acts(chance: random.Random, row: Row, life: int, at: str, nth: int) -> tupl
                 Act(deed="clock", point="shop: before", nth=1, life=2, amount=TO_1970_S),
                 Act(deed="clock", point="round", nth=back, life=2, amount=-TO_1970_S),
             )
+        case "trace":  # of the calls of a round a few go to the world
+            more = chance.randint(1, 4) if at == "round" else 1
+            return (Act(deed="trace", point=CALLS[at], nth=nth * more, life=life),)
         case _:
             return (Act(deed=row.deed, point=at, nth=nth, life=life, amount=amount),)
 

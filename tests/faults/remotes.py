@@ -15,8 +15,9 @@ from gateway.stages.publish import publish
 from gateway.uplink.base import BrokerAccess, Will
 from gateway.uplink.topics import Topics
 from tests.faults.wire import Wire
+from tests.stages import lives
 from tests.stages.factory import TestClock
-from tests.stages.lives import LOG, RestedError
+from tests.stages.lives import RestedError
 
 UNKNOWN = Identity(text="fake machine, serial 1", kinds=frozenset(CommandKind))
 
@@ -150,7 +151,7 @@ async def publish_waiting(ledger: Ledger, board: Board, wire: Wire, clock: TestC
             access=access,
             topics=topics,
             clock=clock,
-            log=LOG,
+            log=lives.LOG,
             connect=connect,
         )
     except* RestedError:

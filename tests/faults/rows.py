@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from tests.faults import nameless
+from tests.faults.answers import BOMB, PAGES, REDIRECTS, REFUSALS
+from tests.faults.filesystem import LOG_FLUSHED, LOG_LOST
+from tests.faults.oddities import EXTRA, MISTYPED
+from tests.faults.traced import CALLS
+from tests.faults.wireworld import RESTORED
+
 DAY_S, HOUR_S = 86_400.0, 3_600.0
 TO_1970_S = -56 * 365.25 * DAY_S
 
@@ -48,11 +55,18 @@ PROCESS: tuple[Row, ...] = (
     ),
     Row(
         name="power cut: a real file system shut down under the daemon",
-        why="needs a block device and a file system of its own with a shutdown call",
+        deed="shutdown",
+        points=(*_ANYWHERE, "checkpoint:"),
+        amounts=(LOG_FLUSHED, LOG_LOST),
+        weight=3,
+        needs=frozenset({"device"}),
     ),
     Row(
         name="kill -9: at system calls, by strace",
-        why="the recorded disk strikes at each write, sync, truncate and delete that SQLite makes, without it",
+        deed="trace",
+        points=tuple(CALLS),
+        weight=3,
+        needs=frozenset({"strace"}),
     ),
     Row(name="flipped bit", deed="flip", weight=2),
     Row(name="deleted database", deed="delete", weight=1),
@@ -85,13 +99,9 @@ PROCESS: tuple[Row, ...] = (
     Row(name="second instance", deed="second", points=("round", "intent:"), weight=2),
 )
 
-_HTTP, _WALK = "tests/shops/test_http.py", "tests/shops/test_woocommerce_walk.py"
-_MAP = "tests/shops/test_woocommerce_map.py"
 SHOP: tuple[Row, ...] = (
     Row(name="shop: 429 with seconds", wire=("429 with seconds",), weight=2),
-    Row(
-        name="shop: 429 with a date or nothing", why=f"the simulated shop gives seconds; judged byte by byte in {_HTTP}"
-    ),
+    Row(name="shop: 429 with a date or nothing", wire=REFUSALS),
     Row(name="shop: 5xx", wire=("5xx",), weight=2),
     Row(name="shop: HTML with 200", wire=("HTML with 200",)),
     Row(name="shop: truncated JSON", wire=("truncated JSON",), weight=2),
@@ -103,13 +113,12 @@ SHOP: tuple[Row, ...] = (
     Row(name="shop: killed while it is asked or told", deed="kill", points=("round",), wire=("5xx", "cut"), weight=3),
     Row(name="shop: chaos on the wire", wire=("delay", "cut", "corrupt", "duplicate", "stall"), weight=8),
     Row(name="shop: order changed or cancelled at each state", deed="edit", weight=8),
-    Row(name="shop: gzip bomb", why=f"the shop would have to send it; judged byte by byte in {_HTTP}"),
-    Row(name="shop: renamed, null, extra, mistyped fields", why=f"judged field by field in {_MAP}"),
-    Row(name="shop: looping and overlapping pages", why=f"judged page by page in {_WALK}"),
-    Row(
-        name="shop: DNS failure, redirect, private address", why=f"nothing outside loopback is asked here; see {_HTTP}"
-    ),
-    Row(name="shop: ids reused after a restored backup", why="the simulated shop cannot be restored from a backup"),
+    Row(name="shop: gzip bomb", wire=(BOMB,)),
+    Row(name="shop: renamed, null, extra, mistyped fields", wire=(*MISTYPED, EXTRA), weight=4),
+    Row(name="shop: looping and overlapping pages", wire=PAGES),
+    Row(name="shop: DNS failure", wire=(nameless.AWAY,)),
+    Row(name="shop: redirect, also to a private address", wire=REDIRECTS),
+    Row(name="shop: ids reused after a restored backup", wire=(RESTORED,), weight=3),
     Row(name="shop: webhooks", why="belongs to the shops' own harness"),
 )
 _OPCUA = "tests/drivers/test_opcua_session.py"

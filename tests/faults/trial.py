@@ -7,28 +7,27 @@ import random
 import select
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults import checker
+from tests.faults import bounds, checker, filesystem
 from tests.faults.checker import UNEXPLAINED
 from tests.faults.life import End, be
 from tests.faults.scenes import Outcome, Point
+from tests.faults.traced import Call, kill_at, wait_for_tracer
+from tests.faults.watchdog import Watchdog
 from tests.faults.wire import Wire
 from tests.faults.wireworld import WireWorld
 from tests.faults.world import World, serve
 
 LIVES_MAX = 9
 LIFE_S = 90.0  # real seconds after which a life is stuck
-WATCHDOG_S = 4.0  # real seconds after which the supervisor kills a life that is to be stuck
 FULL_S = 6.0  # real seconds that a full disk stays full
 RECONNECTS_S = 600.0
 RECOVERY_S = 30.0  # I8
-SMALL, LARGE = "900k", "64m"  # of the file system of a ledger, before and after space was freed
 _SHM = Path("/dev/shm")
 
 
@@ -60,15 +59,24 @@ class _Trial:
         self.state = self.directory / "state"
 
     def run(self) -> None:
-        small = any(act.deed == "small" for act in self.point.acts)
-        if small:
-            self.state.mkdir(mode=0o700)
-            _mount(self.state, SMALL)
+        deeds = {act.deed for act in self.point.acts}
+        if not deeds & {"small", "shutdown"}:
+            self._run()
+            return
+        filesystem.go_apart()
+        self.state.mkdir(mode=0o700)
+        if "small" in deeds:
+            filesystem.mount_small(self.state, filesystem.SMALL)
+        else:
+            filesystem.mount_device(self._image, self.state)
         try:
             self._run()
         finally:
-            if small:
-                subprocess.run(["umount", str(self.state)], check=True)
+            filesystem.unmount(self.state)
+
+    @property
+    def _image(self) -> Path:
+        return self.directory / "image"
 
     def _run(self) -> None:
         scene = self.point.scene
@@ -88,6 +96,7 @@ class _Trial:
             and (self.state / "ledger.db").exists()
         ):
             self.outcome.findings += checker.check(self.directory, self.state / "ledger.db")
+        self.outcome.findings += bounds.check(self.directory)
 
     def _reached(self) -> Wire:
         deadline = time.monotonic() + LIFE_S
@@ -116,37 +125,58 @@ class _Trial:
 
     def _one_life(self, number: int) -> int:
         """Give its exit code, or -9 where it was killed."""
-        child = _forked(lambda: be(self.point, number, self.directory))
-        patience_s, expected = self._patience(number)
-        deadline = time.monotonic() + patience_s
+        call = next(
+            (Call(name=act.point, nth=act.nth) for act in self.point.at_life(number) if act.deed == "trace"), None
+        )
+        watchdog = self._watchdog(number)
+        child = _forked(lambda: self._be_born(number, call, watchdog))
+        tracer = kill_at(child, call, said=self.directory / f"{number}-strace.txt") if call else None
         pidfd = os.pidfd_open(child)
         try:
-            if self._is_small(number) and not select.select([pidfd], [], [], FULL_S)[0]:
-                self._free_space()  # it waits for room, as it should
-            if not select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if watchdog is not None:
+                self.outcome.findings += watchdog.watch(pidfd, child, number)
+            elif not self._is_over(pidfd, number):
                 os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                if expected:
-                    (self.directory / "struck").touch()
-                    return -signal.SIGKILL
-                (self.directory / f"{number}-broken.txt").write_text(f"it hung for {LIFE_S:g} s")
-                return int(End.BROKEN)
+                if not self._patience(number)[1]:
+                    os.waitpid(child, 0)
+                    (self.directory / f"{number}-broken.txt").write_text(f"it hung for {LIFE_S:g} s")
+                    return int(End.BROKEN)
+                (self.directory / "struck").touch()
         finally:
             os.close(pidfd)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if tracer is not None:
+            tracer.wait()
+            if code == -signal.SIGKILL:
+                (self.directory / "struck").touch()
+        return code
+
+    def _be_born(self, number: int, call: Call | None, watchdog: Watchdog | None) -> None:
+        if watchdog is not None:
+            watchdog.announce()
+        if call is not None:
+            wait_for_tracer()
+        be(self.point, number, self.directory)
+
+    def _watchdog(self, number: int) -> Watchdog | None:
+        """Watch a life whose loop is to be stuck as systemd does, only sooner."""
+        deeds = {act.deed for act in self.point.at_life(number)} & {"stuck", "log"}
+        return Watchdog(directory=self.directory, exact="stuck" in deeds, patience_s=LIFE_S) if deeds else None
+
+    def _is_over(self, pidfd: int, number: int) -> bool:
+        """Wait for the end of a life; say whether it came in time."""
+        deadline = time.monotonic() + self._patience(number)[0]
+        if self._is_small(number) and not select.select([pidfd], [], [], FULL_S)[0]:
+            self._free_space()  # it waits for room, as it should
+        return bool(select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))[0])
 
     def _patience(self, number: int) -> tuple[float, bool]:
-        """Give after how long a life is killed from outside, and whether that is part of the point.
-
-        A life that is stuck is killed as systemd does when the watchdog is not fed; only sooner.
-        """
+        """Give after how long a life is killed from outside, and whether that is part of the point."""
         for act in self.point.at_life(number):
             if act.deed == "reconnect":
                 return RECONNECTS_S, False
             if act.deed == "outside":
                 return act.amount, True
-            if act.deed in ("stuck", "log"):
-                return WATCHDOG_S, True
         return LIFE_S, False
 
     def _after(self, number: int, code: int) -> None:
@@ -160,6 +190,9 @@ class _Trial:
             cut.rename(self.directory / f"{number}-cut")
         if code == End.REFUSED and self._is_small(number):
             self._free_space()
+        if any(act.deed == "shutdown" for act in self.point.at_life(number)):
+            filesystem.unmount(self.state)
+            filesystem.mount_device(self._image, self.state)
         if number == 1 and self.point.damage:
             damage(self.state, self.point.damage, random.Random(self.point.seed))
         elif number == 2 and self.point.damage and code == End.REFUSED:
@@ -170,13 +203,13 @@ class _Trial:
 
     def _free_space(self) -> None:
         (self.directory / "struck").touch()
-        _mount(self.state, LARGE, "remount,")
+        filesystem.mount_small(self.state, filesystem.LARGE, "remount,")
 
     def _may_refuse(self, number: int) -> bool:
         """Say whether the ledger may refuse: after damage of its file, or in the life whose disk failed."""
         if self.point.damage:
             return number <= 2
-        return any(act.deed in ("full", "io", "readonly", "small") for act in self.point.at_life(number))
+        return any(act.deed in ("full", "io", "readonly", "small", "shutdown") for act in self.point.at_life(number))
 
     def _note(self, number: int) -> None:
         recovered = self.directory / f"{number}-recovered.txt"
@@ -199,22 +232,6 @@ class _Trial:
 
     def _found(self, kind: str, invariant: str, text: str) -> None:
         self.outcome.findings.append((kind, invariant, text))
-
-
-def can_mount() -> bool:
-    """Say whether this process may make a small file system of its own."""
-    with tempfile.TemporaryDirectory(prefix="kvot-faults-") as place:
-        try:
-            _mount(Path(place), SMALL)
-        except (OSError, subprocess.CalledProcessError):
-            return False
-        subprocess.run(["umount", place], check=True)
-    return True
-
-
-def _mount(place: Path, size: str, how: str = "") -> None:
-    command = ["mount", "-t", "tmpfs", "-o", f"{how}size={size},mode=700", "kvot-faults", str(place)]
-    subprocess.run(command, check=True, capture_output=True)
 
 
 def damage(state: Path, how: str, chance: random.Random) -> None:

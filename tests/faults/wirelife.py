@@ -15,6 +15,7 @@ from drivers.profile import MailboxMap, MailboxRecipe, Profile
 from gateway.shops.catalog import open_shop
 from tests.drivers.modbus_samples import mailbox_profile
 from tests.drivers.samples import press_profile
+from tests.faults.answers import PAGES
 from tests.faults.scenes import Scene
 from tests.faults.wireworld import KEY, SECRET
 from tests.shops.loopback import access_to
@@ -59,12 +60,14 @@ def machine(scene: Scene, url: str) -> tuple[Driver, Profile]:
 
 
 @asynccontextmanager
-async def shop(url: str) -> AsyncIterator[Any]:
+async def shop(scene: Scene, url: str) -> AsyncIterator[Any]:
     """Open the scene's shop; it is a `Shop` where the small factory expects its fake one."""
 
     async def nap(seconds: float) -> None:
         await asyncio.sleep(min(seconds, LONGEST_NAP_S))
 
-    access = access_to(url, sleep=nap, timeout_s=2.0, overlap_s=120.0, lag_s=0.0, key=KEY, secret=SECRET)
+    per_page = 2 if scene.wire in PAGES else 50
+    more: dict[str, Any] = {"per_page": per_page, "timeout_s": 2.0, "overlap_s": 120.0, "lag_s": 0.0}
+    access = access_to(url, sleep=nap, key=KEY, secret=SECRET, **more)
     async with open_shop(access) as opened:
         yield opened

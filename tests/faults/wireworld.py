@@ -20,7 +20,11 @@ from simulators.press.faults import Faults, Reply
 from simulators.press.settings import PressSimulation
 from simulators.press.simulation import RunningPress, running_press
 from simulators.shop import RunningShop, ShopSimulation, Wanted, running_shop
+from simulators.shop.store import Backup, Store
+from tests.faults import nameless
+from tests.faults.answers import SPOILT_ANSWERS, STRAYS, Answers
 from tests.faults.chaos import SPOILS, Relay
+from tests.faults.oddities import EXTRA, ODDITIES
 from tests.faults.scenes import Scene
 from tests.faults.world import Journal, World
 
@@ -28,6 +32,7 @@ CYCLE_S = 0.05
 KEY, SECRET = "ck_canary", "cs_canary"
 EPISODES = 2  # how often it goes wrong, each for some rounds
 EPISODE_ROUNDS = (3, 14)  # the first and the last round in which an episode begins
+RESTORED = "shop restored from a backup"
 _METHODS = ("StoreAndStart", "Store", "Start", "Clear")
 
 
@@ -69,6 +74,7 @@ class WireWorld(World):
         first, last = EPISODE_ROUNDS
         self._episodes = {self._chance.randint(first, last): self._chance.randint(1, 4) for _ in range(EPISODES)}
         self._heal_at = 0
+        self._backup: Backup | None = None
         self.struck = False
 
     async def start(self) -> None:
@@ -86,7 +92,7 @@ class WireWorld(World):
             self._running_shop = await self._stack.enter_async_context(
                 running_shop(settings, site_url="http://shop.example")
             )
-            await self._relay("shop", _port(self._running_shop.url))
+            await self._before_shop(_port(self._running_shop.url))
             self.struck = bool(ahead)
 
     async def close(self) -> None:
@@ -101,7 +107,8 @@ class WireWorld(World):
             parts = urlsplit(self._url)
             found["machine"] = f"{parts.scheme}://127.0.0.1:{self._relays['machine'].port}{parts.path}"
         if "shop" in self._relays:
-            found["shop"] = f"http://127.0.0.1:{self._relays['shop'].port}"
+            host = nameless.HOST if self.scene.wire == nameless.AWAY else "127.0.0.1"
+            found["shop"] = f"http://{host}:{self._relays['shop'].port}"
         return found
 
     async def do_round(self, pulled: bool) -> bool:
@@ -142,14 +149,24 @@ class WireWorld(World):
         store = self._running_shop.store
         for order in self.scene.orders:
             if order.round == self._rounds:
-                wanted = [
-                    Wanted(sku="TRAY-12", quantity=quantity, options={"width_mm": "60.5", "engraving": "Åsa"})
-                    for quantity in order.quantities
-                ]
-                placed = store.place_order(wanted)
-                self._changed = True
-                lines = {str(line.id): line.quantity for line in placed.lines}
-                self._shop_journal.write(event="order", order=str(placed.id), lines=lines, cancelled=False)
+                self._place(store, order.quantities)
+                self._backup = self._backup or store.backup()
+
+    def _place(self, store: Store, quantities: tuple[int, ...], **more: bool) -> None:
+        wanted = [
+            Wanted(sku="TRAY-12", quantity=quantity, options={"width_mm": "60.5", "engraving": "Åsa"})
+            for quantity in quantities
+        ]
+        placed = store.place_order(wanted)
+        self._changed = True
+        lines = {str(line.id): line.quantity for line in placed.lines}
+        self._shop_journal.write(event="order", order=str(placed.id), lines=lines, cancelled=False, **more)
+        relay = self._relays["shop"]
+        if self.scene.wire in ODDITIES and isinstance(relay, Answers) and not relay.odd:
+            first = placed.lines[0].id
+            relay.odd[placed.id, first] = self.scene.wire
+            if self.scene.wire != EXTRA:
+                self._shop_journal.write(event="odd", order=str(placed.id), line=str(first))
 
     def _note_words(self) -> None:
         assert self._running_shop is not None
@@ -163,13 +180,20 @@ class WireWorld(World):
 
     async def _break(self) -> None:
         wire = self.scene.wire
-        if wire == "nothing":
+        if wire == "nothing" or wire in ODDITIES:
             return
         relay = self._relays["shop" if self.scene.shop == "http" else "machine"]
         if wire in SPOILS:
             relay.spoil = wire
+        elif isinstance(relay, Answers):
+            relay.spoil, relay.left = wire, self._chance.randint(1, 4)
         elif wire == "black hole":
             relay.spoil, relay.one_in = "stall", 1
+        elif wire == nameless.AWAY:
+            self.struck = True
+            nameless.take_away(self._directory, times=self._chance.randint(1, 6))
+        elif wire == RESTORED:
+            self._restore_shop()
         elif self._running_shop is not None:
             self._spoil_shop(wire)
         elif isinstance(self._machine, RunningOven):
@@ -270,6 +294,35 @@ class WireWorld(World):
                 oven_settings = replace(oven_settings, scan_s=0.002, heartbeat_s=0.004)
             oven = await self._machine_stack.enter_async_context(running_oven(oven_settings))
             self._machine, self._url = oven, oven.url
+
+    async def _before_shop(self, target: int) -> None:
+        """Put before the shop what this scene needs there."""
+        if self.scene.wire not in (*SPOILT_ANSWERS, *ODDITIES):
+            await self._relay("shop", target)
+            return
+        relay = Answers(target=target, chance=self._chance)
+        if (stray := STRAYS.get(self.scene.wire)) is not None:
+            trap = Answers(target=target, chance=self._chance, host=stray, on_request=self._strayed)
+            relay.trap = (await self._stack.enter_async_context(trap.running())).port
+        self._relays["shop"] = await self._stack.enter_async_context(relay.running())
+
+    def _strayed(self, request: str) -> None:
+        self._shop_journal.write(event="strayed", request=request.partition("?")[0])
+
+    def _restore_shop(self) -> None:
+        """Bring back the shop's backup of before all but its first order, and let a customer get a number again."""
+        assert self._running_shop is not None
+        store = self._running_shop.store
+        newest = max(store.orders, default=0)
+        if self._backup is None or self.struck or newest == min(store.orders):
+            return
+        told = {entry.key: entry.value for entry in store.order(newest).meta}
+        begun = told.get("_kvot_state") == "made"
+        quantities = tuple(line.quantity for line in store.order(newest).lines)
+        store.restore(self._backup)
+        store.step(store.now + timedelta(seconds=2))  # that takes its time, and the shop's times are whole seconds
+        self.struck = True
+        self._place(store, tuple(quantity + self._chance.choice((0, 1)) for quantity in quantities), begun=begun)
 
     async def _relay(self, name: str, target: int) -> None:
         relay = Relay(target=target, chance=self._chance)

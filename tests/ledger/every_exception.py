@@ -209,11 +209,12 @@ def _cancelled_late(state: str) -> Scene:
     return scene
 
 
-def _wanted_again(tx: Connection) -> Visit:
+def _wanted_again(tx: Connection, *, placed_later: bool = False) -> Visit:
     take(tx, a_line("1001-1"))
     take(tx, a_line("1001-1"), cancelled=True, status="cancelled")
     versions = iter(range(2, 9))
-    return lambda: take(tx, a_line("1001-1", quantity=next(versions)))
+    later = {"placed_at": NOW + timedelta(days=1)} if placed_later else {}
+    return lambda: take(tx, a_line("1001-1", quantity=next(versions)), **later)
 
 
 def _not_told(subject: str) -> Scene:
@@ -368,6 +369,7 @@ SCENES: Mapping[Kind, Scene] = {
     Kind.UNKNOWN_ARTICLE: _set_aside(sku="NEW-1"),
     Kind.CHANGED_LATE: _cancelled_late("running"),
     Kind.WANTED_AGAIN: _wanted_again,
+    Kind.ANOTHER_ORDER: lambda tx: _wanted_again(tx, placed_later=True),
     Kind.NOT_TOLD: _not_told("order:1"),
     Kind.ANOTHER_SITE: lambda tx: lambda: _another_site(tx, shop=SHOP, text="a copy answers", clock=CLOCK),
     Kind.REMADE: _remade,
