@@ -45,10 +45,11 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def check(directory: Path, ledger: Path) -> list[Finding]:
-    """Judge a point by the files in its directory."""
+def check(directory: Path, ledger: Path, *, press: Path | None = None, site: str = "LUND") -> list[Finding]:
+    """Judge a point by the files in its directory; of a machine that several sites use, what it did for this one."""
+    did = read_journal(press or directory / "press.journal")
     records = Records(
-        press=read_journal(directory / "press.journal"),
+        press=[entry for entry in did if entry.get("job", "").startswith((f"{site}-", "J-"))],
         shop=read_journal(directory / "shop.journal"),
         broker=read_journal(directory / "broker.journal"),
         ledger=ledger,
@@ -152,6 +153,8 @@ def _orders(records: Records, ledger: sqlite3.Connection) -> Iterator[Finding]:
                 yield LOST, "I1", f"row {line} of order {order} is not in the ledger"
             elif len(found) > 1:
                 yield DOUBLED, "I1", f"row {line} of order {order} is in the ledger {len(found)} times"
+            elif not entry.get("make", True) and found[0]["state"] == "not_made":
+                continue
             elif odd and (fault := _is_set_aside_alone(found[0], order, line, asked, odd)):
                 yield LOST, "I1", fault
             elif (order, line) in odd:

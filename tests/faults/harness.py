@@ -11,7 +11,7 @@ from typing import Any
 from tests.faults import filesystem, plan, pool, traced, trial, wireworld
 from tests.faults.checker import DOUBLED, LOST, UNEXPLAINED
 from tests.faults.disk import library_in_use
-from tests.faults.rows import MODBUS, OPCUA, PROCESS, SHARES, SHOP, WIRES, Row
+from tests.faults.rows import ALL, PROCESS, SHARES, WIRES, Row
 from tests.faults.scenes import Outcome, Point
 from tests.faults.weakened import WEAKNESSES
 
@@ -26,7 +26,7 @@ def run(*, points: int, seed: int, workers: int, row: str, only: int | None, say
     said = _Progress(say)
     rehearsed = pool.run_all(plan.rehearsals(seed), trial.run, workers=workers, done=said)
     touched = plan.counted(rehearsed)
-    rows = _possible((*PROCESS, *SHOP, *OPCUA, *MODBUS))
+    rows = _possible(ALL)
     drawn = _drawn(seed, points, touched, [one for one in rows if row in one.name])
     if only is not None:
         os.environ["KVOT_FAULTS_KEEP"] = "1"

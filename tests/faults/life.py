@@ -107,9 +107,9 @@ class Body:
 
     async def _live(self) -> End:
         state = self.directory / "state"
-        async with open_ledger(state, site="LUND", commit_interval_s=0.0, steps=self._steps()) as ledger:
+        async with open_ledger(state, site=self.point.scene.site, commit_interval_s=0.0, steps=self._steps()) as ledger:
             place = Place(state_dir=state, clock=self._clock, shop=RemoteShop(wire=self._wire))  # type: ignore[arg-type]
-            addresses = self._wire.call("addresses") if self._is_wired else {}
+            addresses = self._wire.call("addresses") if self.point.scene.is_wired else {}
             if self.point.scene.between is Between.CLEARED:
                 place.profile = replace(place.profile, clears_by_itself=True)
             place.press = RemotePress(wire=self._wire, identity=UNKNOWN)  # type: ignore[assignment]
@@ -139,7 +139,8 @@ class Body:
             pulled = begun and await self._patiently(life.pull)
             await life.plan()
             await life.tend()
-            if self._recovered_s is None and await ledger.read(_is_settled):
+            # Whoever takes 10,000 orders first is not late because of what struck it.
+            if self._recovered_s is None and not self.point.scene.crowd and await ledger.read(_is_settled):
                 self._recovered_s = self._clock.monotonic() - started_s + time.monotonic() - self.began
             if self._reconnects and life._visit is not None:
                 await self._reconnect(life)
@@ -174,23 +175,19 @@ class Body:
         return any(act.deed in ("stuck", "log") for act in self.point.at_life(self.number))
 
     @property
-    def _is_wired(self) -> bool:
-        return self.point.scene.machine != "memory" or self._has_shop
-
-    @property
     def _most_rounds(self) -> int:
-        return 10 * ROUNDS if self._is_wired else ROUNDS
+        return 10 * ROUNDS if self.point.scene.is_wired else ROUNDS
 
     def _a_clock(self) -> Any:
         """Give the clock of this life: the world's own, or where sockets are real the computer's."""
-        if self._is_wired:
+        if self.point.scene.is_wired:
             return wirelife.RealClock()
         business, machine_s = self._wire.call("time")
         return LifeClock(business=business, machine_s=machine_s, wire=self._wire)
 
     async def _let_pass(self) -> None:
         """Let the time of a round pass here, as it has passed in the world."""
-        if self._is_wired:
+        if self.point.scene.is_wired:
             await asyncio.sleep(wirelife.ROUND_S)
         else:
             TestClock.advance(self._clock, ROUND_S)
@@ -305,7 +302,7 @@ def truthful(question: Mapping[str, Any], started: frozenset[str], made: Mapping
     """Give what an honest person answers who sees what really happened."""
     actions: list[str] = question["actions"]
     if "not_made" not in actions:
-        return "retry" if "retry" in actions else "remake" if "remake" in actions else "close"
+        return next((one for one in ("retry", "remake", "replay") if one in actions), "close")
     job_id = question["subject"].partition(":")[2]
     if job_id not in started:
         return "not_made"

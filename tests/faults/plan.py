@@ -1,16 +1,18 @@
 """Which points are run: drawn from a seed, so that the same seed gives the same points."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from tests.drivers.fake_machine import Fault
 from tests.faults import weakened
-from tests.faults.answers import PAGES
+from tests.faults.answers import PAGES, REDIRECTS, REFUSALS
+from tests.faults.oddities import MISTYPED
 from tests.faults.rows import PROCESS, TO_1970_S, Row
 from tests.faults.scenes import Act, Between, Order, Outcome, Point, Scene
 from tests.faults.traced import CALLS
 from tests.faults.wireworld import RESTORED
+from tests.faults.world import CROWD_BATCH
 
 SCENES = 9  # rehearsed once each
 LOOPS = 6  # lives of a crash loop that are killed
@@ -91,16 +93,21 @@ def wire_points(seed: int, points: int, where: str, *, rows: tuple[Row, ...]) ->
         row = next(one for one in rows if one.name == name)
         for n in range(number):
             wire = row.wire[n % len(row.wire)] if row.wire else ""
-            scene = _wired(chance, where, wire) if wire else _edited(chance)
-            acts = _wire_acts(chance, row, points)
+            scene = _wired(chance, where, wire) if wire else _of_deed(chance, row.deed, points)
+            acts = _wire_acts(chance, row, scene, points)
             drawn.append(Point(index=0, row=name, scene=scene, acts=acts, seed=chance.randrange(2**31)))
     return drawn
 
 
-def _wire_acts(chance: random.Random, row: Row, points: int) -> tuple[Act, ...]:
+def _wire_acts(chance: random.Random, row: Row, scene: Scene, points: int) -> tuple[Act, ...]:
     match row.deed:
+        case "crowd":  # killed while it takes them
+            batches = scene.crowd // CROWD_BATCH
+            return (Act(deed="kill", point="intake: before commit", nth=chance.randint(2, batches)),)
         case "reconnect":
             return (Act(deed="reconnect", point="round", nth=3, amount=min(10_000, 100 * points)),)
+        case "guest":
+            return (Act(deed="kill", point="round", nth=chance.randint(4, 40)),)
         case "kill" if row.points:
             return (Act(deed="kill", point="round", nth=chance.randint(3, 16)),)
         case _:
@@ -119,6 +126,22 @@ def _wired(chance: random.Random, where: str, wire: str) -> Scene:
         orders = (Order(round=1, quantities=(1,)), Order(round=2, quantities=(chance.randint(1, 3),)))
     scene = Scene(name=f"{where}: {wire}", orders=orders, wire=wire, wire_seed=chance.randrange(2**31))
     return replace(scene, shop="http") if where == "http" else replace(scene, machine=where)
+
+
+def _of_deed(chance: random.Random, deed: str, points: int) -> Scene:
+    match deed:
+        case "crowd":
+            return _crowded(points)
+        case "guest":
+            scene = _wired(chance, "opcua", "nothing")
+            return replace(scene, name="guest", guest=True)
+        case _:
+            return _edited(chance)
+
+
+def _crowded(points: int) -> Scene:
+    """As many customers at once as there is time for: 10,000 where a thousand points are run."""
+    return Scene(name="crowd", orders=(Order(round=1, quantities=(2,)),), crowd=min(10_000, max(600, 100 * points)))
 
 
 def _edited(chance: random.Random) -> Scene:
@@ -154,8 +177,22 @@ def control_points(seed: int, each: int, touched: Touched) -> list[Point]:
             if weakness == weakened.RESEND:
                 lost = (Fault.LOSE_ANSWER, Fault.LATE)[number % 2]
                 scene = replace(scene, faults=((1, lost),), between=Between.NOTHING)
-            drawn.append(replace(point, index=len(drawn), scene=scene, acts=acts, weakness=weakness))
-    return drawn
+            drawn.append(replace(point, scene=scene, acts=acts, weakness=weakness))
+    drawn += [point for _ in range(max(2, each // 5)) for point in _more_control_points(chance, touched)]
+    return [replace(point, index=number) for number, point in enumerate(drawn)]
+
+
+def _more_control_points(chance: random.Random, touched: Touched) -> Iterator[Point]:
+    """Give one point for each protection that is not about the machine."""
+    wires = {
+        weakened.REDIRECTED: chance.choice(REDIRECTS),
+        weakened.GUESSED: chance.choice(MISTYPED),
+        weakened.TALKATIVE: chance.choice(REFUSALS),
+    }
+    for weakness, wire in wires.items():
+        yield Point(index=0, row="control", scene=_wired(chance, "http", wire), weakness=weakness)
+    stuck = _point(chance, Row(name="control", deed="stuck", points=("round",), amounts=(60.0,)), touched)
+    yield replace(stuck, weakness=weakened.FED)
 
 
 def _point(chance: random.Random, row: Row, touched: Touched, *, again: bool = True) -> Point:

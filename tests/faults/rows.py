@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from tests.faults import nameless
 from tests.faults.answers import BOMB, PAGES, REDIRECTS, REFUSALS
 from tests.faults.filesystem import LOG_FLUSHED, LOG_LOST
-from tests.faults.oddities import EXTRA, MISTYPED
+from tests.faults.oddities import EXTRA, MALFORMED, MISTYPED, ODD_TEXTS
 from tests.faults.traced import CALLS
 from tests.faults.wireworld import RESTORED
 
@@ -180,5 +180,15 @@ MODBUS: tuple[Row, ...] = (
         why="the simulated oven is one unit; see tests/drivers/test_modbus_wire.py",
     ),
 )
-WIRES: dict[str, tuple[Row, ...]] = {"http": SHOP, "opcua": OPCUA, "modbus": MODBUS}
-SHARES = {"process": 0.7, "http": 0.1, "opcua": 0.08, "modbus": 0.12}  # of all points
+LOAD: tuple[Row, ...] = (
+    Row(name="load: 10,000 orders at once", deed="crowd"),
+    Row(name="hostile: malformed orders", wire=(*MALFORMED, *ODD_TEXTS), weight=3),
+    Row(name="hostile: slowloris", why="nobody but people of this computer can connect yet: the API is a Unix socket"),
+    Row(name="load: one partner flooding", why="belongs to the partner API"),
+    Row(name="load: two instances on one machine", deed="guest"),
+    Row(name="load: upgrade", why="struck in each row of migrations and backups"),
+    Row(name="load: downgrade, restore of yesterday's backup", why="see tests/ledger/test_restore.py"),
+)
+WIRES: dict[str, tuple[Row, ...]] = {"http": (*SHOP, *LOAD), "opcua": OPCUA, "modbus": MODBUS}
+ALL: tuple[Row, ...] = (*PROCESS, *SHOP, *OPCUA, *MODBUS, *LOAD)
+SHARES = {"process": 0.7, "http": 0.12, "opcua": 0.08, "modbus": 0.12}  # of all points

@@ -38,11 +38,18 @@ class Scene:
     broker_faults: tuple[int, ...] = ()  # publishes whose acknowledgement is lost
     between: Between = Between.WORKS
     early_checkpoints: bool = False
+    crowd: int = 0  # customers who place an order each in the second round, of what needs not be made
+    guest: bool = False  # a second gateway, with a shop and a ledger of its own, uses the same machine
+    site: str = "LUND"
     upgrade: bool = False  # the first life ends in order, the next brings a new schema
     machine: str = "memory"
     shop: str = "memory"
     wire: str = ""  # what the chaos on the wire does, where there is one
     wire_seed: int = 0
+
+    @property
+    def is_wired(self) -> bool:
+        return self.machine != "memory" or self.shop != "memory"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,13 +7,14 @@ import random
 import select
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults import bounds, checker, filesystem
+from tests.faults import bounds, checker, filesystem, guest
 from tests.faults.checker import UNEXPLAINED
 from tests.faults.life import End, be
 from tests.faults.scenes import Outcome, Point
@@ -26,7 +27,7 @@ from tests.faults.world import World, serve
 LIVES_MAX = 9
 LIFE_S = 90.0  # real seconds after which a life is stuck
 FULL_S = 6.0  # real seconds that a full disk stays full
-RECONNECTS_S = 600.0
+LONG_LIFE_S = 600.0
 RECOVERY_S = 30.0  # I8
 _SHM = Path("/dev/shm")
 
@@ -42,6 +43,7 @@ def run(point: Point) -> Outcome:
     finally:
         if os.environ.get("KVOT_FAULTS_KEEP"):
             (directory / "point.txt").write_text(repr(point))
+            sys.stderr.write(f"faults: point {point.index} is kept in {directory}\n")
         else:
             shutil.rmtree(directory, ignore_errors=True)
     outcome.took_s = time.monotonic() - began
@@ -80,11 +82,15 @@ class _Trial:
 
     def _run(self) -> None:
         scene = self.point.scene
-        kind: type[World] = World if scene.machine == scene.shop == "memory" else WireWorld
+        kind: type[World] = guest.GuestWorld if self._is_guest else WireWorld if scene.is_wired else World
         world = _forked(lambda: asyncio.run(serve(self.directory, lambda: kind(self.directory, scene))))
         try:
             wire = self._reached()
+            beside = _forked(self._be_guest) if scene.guest else None
             self._live(wire)
+            if beside is not None:
+                os.waitpid(beside, 0)
+                self.outcome.findings += guest.findings(self.directory)
             happened = wire.call("struck")
             wire.call("over")
             wire.close()
@@ -95,8 +101,23 @@ class _Trial:
             not any(invariant == "I8" for _, invariant, _ in self.outcome.findings)
             and (self.state / "ledger.db").exists()
         ):
-            self.outcome.findings += checker.check(self.directory, self.state / "ledger.db")
+            press = guest.host_of(self.directory) / "press.journal" if self._is_guest else None
+            self.outcome.findings += checker.check(
+                self.directory, self.state / "ledger.db", press=press, site=scene.site
+            )
         self.outcome.findings += bounds.check(self.directory)
+
+    @property
+    def _is_guest(self) -> bool:
+        return self.point.scene.site == guest.SITE
+
+    def _be_guest(self) -> None:
+        """Be the other gateway at the same machine, from its first to its last life."""
+        point = guest.beside(self.point)
+        directory = guest.place_in(self.directory)
+        trial = _Trial(point=point, directory=directory, outcome=Outcome(point=point))
+        trial.run()
+        guest.note(directory, trial.outcome.findings)
 
     def _reached(self) -> Wire:
         deadline = time.monotonic() + LIFE_S
@@ -172,9 +193,11 @@ class _Trial:
 
     def _patience(self, number: int) -> tuple[float, bool]:
         """Give after how long a life is killed from outside, and whether that is part of the point."""
+        if self.point.scene.crowd:
+            return LONG_LIFE_S, False
         for act in self.point.at_life(number):
             if act.deed == "reconnect":
-                return RECONNECTS_S, False
+                return LONG_LIFE_S, False
             if act.deed == "outside":
                 return act.amount, True
         return LIFE_S, False

@@ -1,10 +1,17 @@
 """Gateways with one protection taken out, to show that the harness sees what follows: never shipped."""
 
+import threading
+import time
 from typing import Any
 
+import httpx
+
 from drivers.base import Command, CommandKind, DriverError, Receipt
+from gateway import sdnotify
 from gateway.domain import dispatch
 from gateway.ledger import engine
+from gateway.shops import http
+from gateway.shops.fields import Fields
 from gateway.stages.tend import Visit
 from tests.faults import without_intent
 from tests.stages.lives import Life
@@ -13,7 +20,12 @@ NO_INTENT = "no intent record"
 NO_SYNC = "synchronous=OFF"
 RESEND = "resend on timeout"
 CLEAR_FIRST = "clear before result"
-WEAKNESSES = (NO_INTENT, NO_SYNC, RESEND, CLEAR_FIRST)
+REDIRECTED = "redirects followed"
+GUESSED = "odd rows guessed"
+TALKATIVE = "addresses in the log"
+FED = "watchdog fed by a thread"
+WEAKNESSES = (NO_INTENT, NO_SYNC, RESEND, CLEAR_FIRST, REDIRECTED, GUESSED, TALKATIVE, FED)
+FEED_S = 0.2
 
 
 def weaken(weakness: str) -> None:
@@ -26,6 +38,14 @@ def weaken(weakness: str) -> None:
                 ("synchronous", "OFF", 0) if name == "synchronous" else (name, value, expected)
                 for name, value, expected in engine.PRAGMAS
             )
+        case "redirects followed":
+            httpx.AsyncClient = _Following  # type: ignore[misc]
+        case "odd rows guessed":
+            Fields.fault = property(lambda _: None)  # type: ignore[assignment, method-assign]
+        case "addresses in the log":
+            http.keep_addresses_out_of_logs = lambda: None
+        case "watchdog fed by a thread":
+            threading.Thread(target=_feed, daemon=True).start()
         case "resend on timeout" | "clear before result" | "":
             return
         case _:
@@ -35,6 +55,19 @@ def weaken(weakness: str) -> None:
 def life(weakness: str) -> type[Life]:
     """Give the kind of life that has this weakness."""
     return {RESEND: _Resending, CLEAR_FIRST: _ClearingFirst}.get(weakness, Life)
+
+
+class _Following(httpx.AsyncClient):
+    """A client that goes wherever it is sent."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**(more | {"follow_redirects": True}))
+
+
+def _feed() -> None:
+    while True:
+        sdnotify.notify_watchdog()
+        time.sleep(FEED_S)
 
 
 class _Resending(Life):

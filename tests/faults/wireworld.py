@@ -32,6 +32,7 @@ CYCLE_S = 0.05
 KEY, SECRET = "ck_canary", "cs_canary"
 EPISODES = 2  # how often it goes wrong, each for some rounds
 EPISODE_ROUNDS = (3, 14)  # the first and the last round in which an episode begins
+ADDRESS = "address"  # the file that says where the machine is
 RESTORED = "shop restored from a backup"
 _METHODS = ("StoreAndStart", "Store", "Start", "Clear")
 
@@ -68,6 +69,7 @@ class WireWorld(World):
         self._stack = AsyncExitStack()
         self._machine: RunningPress | RunningOven | None = None
         self._running_shop: RunningShop | None = None
+        self._press_journal = directory / "press.journal"
         self._shop_journal = Journal(directory / "shop.journal")
         self._told = self._stable = 0
         self._relays: dict[str, Relay] = {}
@@ -75,13 +77,13 @@ class WireWorld(World):
         self._episodes = {self._chance.randint(first, last): self._chance.randint(1, 4) for _ in range(EPISODES)}
         self._heal_at = 0
         self._backup: Backup | None = None
-        self.struck = False
+        self.struck = scene.guest  # of two gateways each is in the way of the other
 
     async def start(self) -> None:
         """Start what is real in this scene."""
         if self.scene.machine != "memory":
             await self._start_machine(port=0)
-            assert self._machine is not None
+            (self._directory / ADDRESS).write_text(self._url)
             await self._relay("machine", _port(self._url))
         if self.scene.shop == "http":
             ahead = {"clock 1 h ahead": 1, "clock 1 h behind": -1}.get(self.scene.wire, 0)
@@ -128,7 +130,7 @@ class WireWorld(World):
     async def do_truth(self) -> tuple[frozenset[str], dict[str, int]]:
         if self.scene.machine == "memory":
             return await super().do_truth()
-        entries = journal.read(self._directory / "press.journal")
+        entries = journal.read(self._press_journal)
         started = frozenset(entry.job for entry in entries if entry.event is journal.Event.START)
         return started, {entry.job: entry.good for entry in entries if entry.event is journal.Event.END}
 

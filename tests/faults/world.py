@@ -20,6 +20,8 @@ from tests.shops.fake_shop import FakeShop, a_line, an_order
 from tests.stages.factory import TestClock
 from tests.stages.lives import QuickMachine
 
+CROWD_ROUND = 2
+CROWD_BATCH = 200  # orders in one answer of a crowded shop
 ROUND_S = 1.5  # machine time between two rounds
 
 
@@ -67,14 +69,15 @@ class Shop(FakeShop):
     """A shop that writes down each order as it stands, and each word about it that changed something."""
 
     def __init__(self, journal: Journal, scene: Scene) -> None:
-        super().__init__(echo=True)
+        super().__init__(echo=True, batch_size=CROWD_BATCH if scene.crowd else 2)
         self._journal = journal
         for call, number in scene.shop_faults:
             self.fail(call, after=number - 1)
 
     def place(self, order: ShopOrder) -> ShopOrder:
         lines = {line.shop_line_id: line.quantity for line in order.lines}
-        self._journal.write(event="order", order=order.shop_order_id, lines=lines, cancelled=order.cancelled)
+        make = not all(sku.startswith("GIFT-") for line in order.lines for sku in line.skus)
+        self._journal.write(event="order", order=order.shop_order_id, lines=lines, cancelled=order.cancelled, make=make)
         return super().place(order)
 
     async def write_status(self, shop_order_id: str, values: Any) -> None:
@@ -217,6 +220,10 @@ class World:
                     self.press.forget(name)
 
     def _customers(self) -> None:
+        if self.scene.crowd and self._rounds == CROWD_ROUND:
+            self._changed = True
+            for number in range(self.scene.crowd):
+                self.shop.place(an_order(f"c{number}", sku="GIFT-CARD"))
         for number, order in enumerate(self.scene.orders, start=1001):
             name = str(number)
             if order.round == self._rounds:
