@@ -16,7 +16,8 @@ def take_away(directory: Path, *, times: int) -> None:
     (directory / _FLAG).write_text("x" * times)
 
 
-def _is_away(directory: Path) -> bool:
+def is_away(directory: Path) -> bool:
+    """Say whether the name does not resolve this time."""
     try:
         left = len((directory / _FLAG).read_text())
     except FileNotFoundError:
@@ -31,7 +32,7 @@ def install(directory: Path) -> None:
 
     def asked(host: Any, *values: Any, **more: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
-        if name == HOST and not _is_away(directory):
+        if name == HOST and not is_away(directory):
             return usual("127.0.0.1", *values, **more)
         if name is not None and name.endswith(".invalid"):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -1,5 +1,6 @@
 """What is odd about a row of an order, or about the text of a whole answer, when strangers write it."""
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -7,7 +8,9 @@ from typing import Any
 
 Row = dict[str, Any]
 LONG = 10_000_000  # bytes of one field
+LONG_TIMES = 3
 DEPTH = 100_000
+_TOLD = itertools.count()
 
 
 def _renamed(name: str, to: str) -> Callable[[Row], None]:
@@ -26,6 +29,11 @@ def _more(row: Row) -> None:
     row.update(extra={"deep": [{"er": None}]}, quantities=[1, 2], _links={"self": []}, Quantity="7")
 
 
+def _long(row: Row) -> None:
+    """Make a field far too long; after some times only too long, which is wrong in the same way and costs less."""
+    row["name"] = "x" * (LONG if next(_TOLD) < LONG_TIMES else 1000)
+
+
 # By name: the change of the row. All but `EXTRA` make it a row that nobody can be sure to understand.
 EXTRA = "extra fields"
 ODDITIES: dict[str, Callable[[Row], None]] = {
@@ -41,7 +49,7 @@ ODDITIES: dict[str, Callable[[Row], None]] = {
     "name as an object": _given(name={"sv": "Tray"}),
     "options as text": _given(meta_data="width_mm=60"),
     EXTRA: _more,
-    "field of 10 MB": _given(name="x" * LONG),
+    "field of 10 MB": _long,
     "NUL in a text": _given(name="Tray\0"),
     "negative quantity": _given(quantity=-3),
     "quantity 1e30": _given(quantity=1e30),

@@ -178,7 +178,7 @@ def control_points(seed: int, each: int, touched: Touched) -> list[Point]:
                 lost = (Fault.LOSE_ANSWER, Fault.LATE)[number % 2]
                 scene = replace(scene, faults=((1, lost),), between=Between.NOTHING)
             drawn.append(replace(point, scene=scene, acts=acts, weakness=weakness))
-    drawn += [point for _ in range(max(2, each // 5)) for point in _more_control_points(chance, touched)]
+    drawn += [point for _ in range(max(1, each // 5)) for point in _more_control_points(chance, touched)]
     return [replace(point, index=number) for number, point in enumerate(drawn)]
 
 

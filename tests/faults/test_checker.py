@@ -203,3 +203,35 @@ def test_the_journals_of_a_point_are_read_from_its_directory(point: Point) -> No
         journal.write('{"event": "start", "job": "J-1"}\n{"event": "sta')
     assert len(read_journal(point.path.parent / "press.journal")) == 5
     assert [found[:2] for found in check(point.path.parent, point.path)] == [(DOUBLED, "I2")]
+
+
+def test_an_odd_row_that_was_not_shown_to_a_person_is_found(point: Point) -> None:
+    point.shop.append({"event": "odd", "order": "1001", "line": "1001-1"})
+    assert (LOST, "I1") in point.judged()
+    point.sql("INSERT INTO exceptions VALUES ('order:webshop/1001/1001-1', 'not understood')")
+    assert point.judged() == set()
+
+
+def test_a_row_that_is_set_aside_because_another_one_is_odd_is_found(point: Point) -> None:
+    point.shop.append({"event": "odd", "order": "1002", "line": "1002-1"})
+    point.sql("UPDATE order_lines SET state = 'quarantined'")
+    assert (LOST, "I1") in point.judged()
+
+
+def test_another_order_under_the_same_number_is_made_or_asked_about(point: Point) -> None:
+    point.shop.append({**point.shop[0], "begun": True})
+    assert (LOST, "I1") in point.judged()
+    point.sql("INSERT INTO exceptions VALUES ('order:1/1001-1', 'another order under the same number')")
+    assert point.judged() == set()
+
+
+def test_what_needs_not_be_made_has_its_end_at_once(point: Point) -> None:
+    point.sql("UPDATE order_lines SET state = 'not_made'")
+    assert (LOST, "I1") in point.judged()
+    point.shop[0]["make"] = False
+    assert point.judged() == set()
+
+
+def test_a_request_that_followed_a_redirect_is_found(point: Point) -> None:
+    point.shop.append({"event": "strayed", "request": "GET /"})
+    assert (UNEXPLAINED, "I10") in point.judged()
