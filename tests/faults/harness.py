@@ -54,6 +54,7 @@ def _drawn(seed: int, points: int, touched: plan.Touched, rows: list[Row]) -> li
     if any(not row.why for row in chosen):
         drawn += plan.process_points(seed, points - len(drawn), touched, rows=chosen)
     random.Random(f"order {seed}").shuffle(drawn)
+    drawn.sort(key=lambda point: not point.is_long)  # nobody waits for them at the end
     return [replace(point, index=number) for number, point in enumerate(drawn)]
 
 

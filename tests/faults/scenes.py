@@ -79,6 +79,11 @@ class Point:
     weakness: str = ""  # the protection that is taken out, in a control run
     seed: int = 0
 
+    @property
+    def is_long(self) -> bool:
+        """Say whether it takes minutes."""
+        return self.scene.crowd > 0 or any(act.deed == "reconnect" for act in self.acts)
+
     def at_life(self, life: int) -> tuple[Act, ...]:
         """Give what is done in that life."""
         return tuple(act for act in self.acts if act.life == life)

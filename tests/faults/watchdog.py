@@ -1,6 +1,7 @@
 """Watches a life as systemd watches a service: it hears its keep-alives, and kills what has become silent.
 
-Judged is I11: a life whose loop is stuck sends no keep-alive and answers no `/healthz`; one that is alive does both.
+Judged is I11: a life whose loop is stuck sends no keep-alive and answers neither `/healthz` nor `/readyz`; one that is
+alive does all of it.
 """
 
 import os
@@ -19,6 +20,7 @@ LAST_S = 0.5  # a keep-alive may have been on its way when the loop got stuck
 WITHIN_S = 10.0  # I11
 ANSWER_S = 1.0
 LOOK_S = 0.1
+PATHS = ("/healthz", "/readyz")
 KEEP_ALIVE = b"WATCHDOG=1"
 
 
@@ -61,8 +63,13 @@ class Watchdog:
                 break
             now, stuck = time.monotonic(), self._stuck_s()
             if self._socket.fileno() in ready and self._socket.recv(4096).startswith(KEEP_ALIVE):
-                if heard is None and not self._is_healthy() and self._stuck_s() is None and not _is_over(pidfd):
-                    found.append((UNEXPLAINED, "I11", f"life {number} runs, and /healthz does not answer"))
+                if (
+                    heard is None
+                    and not all(map(self._says_yes, PATHS))
+                    and self._stuck_s() is None
+                    and not _is_over(pidfd)
+                ):
+                    found.append((UNEXPLAINED, "I11", f"life {number} runs, and does not say so"))
                 heard = now
                 if self.exact and stuck is not None and stuck > LAST_S:
                     found.append((UNEXPLAINED, "I11", f"life {number} was stuck for {stuck:.1f} s and kept alive"))
@@ -70,8 +77,8 @@ class Watchdog:
                     break
             silent = now - (heard if heard is not None else began)
             if (stuck is not None and min(stuck, silent) > PATIENCE_S) or now - began > self.patience_s:
-                if self._is_healthy():
-                    found.append((UNEXPLAINED, "I11", f"life {number} is silent, and /healthz answers"))
+                if any(map(self._says_yes, PATHS)):
+                    found.append((UNEXPLAINED, "I11", f"life {number} is silent, and says that it is well"))
                 if self.exact and stuck is not None and stuck > WITHIN_S:
                     found.append((UNEXPLAINED, "I11", f"life {number} was stuck for {stuck:.1f} s unnoticed"))
                 self._kill(child)
@@ -85,13 +92,13 @@ class Watchdog:
             return max(0.0, time.time() - (self.directory / "struck").stat().st_mtime)
         return None
 
-    def _is_healthy(self) -> bool:
-        """Ask /healthz as a supervisor does."""
+    def _says_yes(self, path: str) -> bool:
+        """Ask as a supervisor does."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
             asking.settimeout(ANSWER_S)
             try:
                 asking.connect(str(self.directory / "kvot.sock"))
-                asking.sendall(b"GET /healthz HTTP/1.1\r\nHost: kvot\r\nConnection: close\r\n\r\n")
+                asking.sendall(f"GET {path} HTTP/1.1\r\nHost: kvot\r\nConnection: close\r\n\r\n".encode())
                 return asking.recv(64).startswith(b"HTTP/1.1 200")
             except OSError:
                 return False
