@@ -112,9 +112,7 @@ def insert_line(
     _raise_trouble(tx, plan, now=now)
 
 
-def revise_line(
-    tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, another: bool = False, now: datetime
-) -> None:
+def revise_line(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, another: bool = False, now: datetime) -> None:
     """Bring a changed row into its line: freely while nothing was released, as a question afterwards.
 
     `another`: it is the row of another order, to which the shop gave the number of this one.
