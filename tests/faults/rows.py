@@ -187,7 +187,10 @@ LOAD: tuple[Row, ...] = (
     Row(name="load: one partner flooding", why="belongs to the partner API"),
     Row(name="load: two instances on one machine", deed="guest"),
     Row(name="load: upgrade", why="struck in each row of migrations and backups"),
-    Row(name="load: downgrade, restore of yesterday's backup", why="see tests/ledger/test_restore.py"),
+    Row(
+        name="load: downgrade, restore of yesterday's backup",
+        why="see test_opening.py and test_restore.py in tests/ledger",
+    ),
 )
 WIRES: dict[str, tuple[Row, ...]] = {"http": (*SHOP, *LOAD), "opcua": OPCUA, "modbus": MODBUS}
 ALL: tuple[Row, ...] = (*PROCESS, *SHOP, *OPCUA, *MODBUS, *LOAD)
