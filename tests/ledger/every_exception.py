@@ -213,7 +213,7 @@ def _wanted_again(tx: Connection, *, placed_later: bool = False) -> Visit:
     take(tx, a_line("1001-1"))
     take(tx, a_line("1001-1"), cancelled=True, status="cancelled")
     versions = iter(range(2, 9))
-    later = {"placed_at": NOW + timedelta(days=1)} if placed_later else {}
+    later: dict[str, Any] = {"placed_at": NOW + timedelta(days=1)} if placed_later else {}
     return lambda: take(tx, a_line("1001-1", quantity=next(versions)), **later)
 
 
