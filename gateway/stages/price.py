@@ -33,6 +33,7 @@ BELL: Final = "price"
 LOOK_AGAIN_S: Final = 1.0  # machine time; business time may run faster
 PAUSE_S: Final = 0.2  # between two rounds, however often the bell rings
 READ_S: Final = 30.0  # how often a shop is asked for its prices
+FAMILIES: Final = 32  # planned in one step: neither the ledger nor the loop is held for a whole round
 _UNKNOWN: Final = -1  # what was proposed before this life
 
 Step = Callable[[Tx], object]
@@ -124,18 +125,29 @@ class Rounds:
         self._ledger.ring(BELL)
 
     async def once(self) -> None:
-        """Plan every family, put in force what changed, and show it all."""
-        now = self._clock.now()
-        seen, waiting = await self._ledger.read(lambda tx: (look(tx, self._pricing, self.sold, now=now), awaited(tx)))
-        decided = [one for family in seen if (one := await self._decide(family, now)) is not None]
-        steps = [step for one in decided for step in self._steps(one, now)]
-        steps += self._expectations(decided, waiting, now)
+        """Plan every family, put in force what changed, and show it all; a few families in each step."""
+        now, decided = self._clock.now(), list[Decided]()
+        names = self._pricing.families()
+        for first in range(0, len(names), FAMILIES):
+            decided += await self._some(names[first : first + FAMILIES], now)
+        waiting = await self._ledger.read(awaited)
+        steps = self._expectations(decided, waiting, now)
         steps += [partial(_withdraw, shop=shop, sold=sold, now=now) for shop, sold in self._still_offered()]
         if steps:
             await self._ledger.write(lambda tx: [step(tx) for step in steps])
         self._stale = {one.seen.view.family: one.stale for one in decided}
+
+    async def _some(self, names: Sequence[str], now: datetime) -> list[Decided]:
+        """Plan these families, put in force what changed, and show it."""
+        seen = await self._ledger.read(lambda tx: look(tx, self._pricing, self.sold, names, now=now))
+        decided = [one for family in seen if (one := await self._decide(family, now)) is not None]
+        steps = [step for one in decided for step in self._steps(one, now)]
+        if steps:
+            await self._ledger.write(lambda tx: [step(tx) for step in steps])
         for one in decided:
             self._show(one)
+            await self._clock.sleep(0)
+        return decided
 
     async def _decide(self, seen: FamilySeen, now: datetime) -> Decided | None:
         """Plan a family, or say in the log why it cannot be."""
@@ -172,6 +184,7 @@ class Rounds:
         else:
             rules = self._pricing.rules(family.name, None, None)
             plan = _plan(seen, rules, Seen(campaign=seen.campaign, sources=sources, mode=Mode.OFF), now)
+            await self._clock.sleep(0)
         return Decided(seen=seen, rules=rules, plan=plan, sources=sources, articles=tuple(articles))
 
     def _steps(self, one: Decided, now: datetime) -> list[Step]:

@@ -139,18 +139,22 @@ class Ages:
         return max(SHORTEST_PERIOD_S, self._pricing.periods_s[link])
 
 
-def look(tx: Tx, pricing: Pricing, sold: Mapping[str, Sequence[Sold]], *, now: datetime) -> list[FamilySeen]:
-    """Read everything that prices are decided from, in one go."""
+def look(
+    tx: Tx, pricing: Pricing, sold: Mapping[str, Sequence[Sold]], families: Sequence[str], *, now: datetime
+) -> list[FamilySeen]:
+    """Read everything that the prices of these families are decided from, in one go."""
     scene = situation(tx, pricing.floor, now=now)
     owed = _owed(tx, now=now)
     articles: dict[str, list[Article]] = {}
     for shop, ones in sorted(sold.items()):
         for one in ones:
+            if one.family not in families:
+                continue
             article = _article(tx, shop, one, now=now)
             if article is not None:
                 articles.setdefault(one.family, []).append(article)
     seen: list[FamilySeen] = []
-    for family in pricing.families():
+    for family in families:
         machine = choose_machine(pricing.range.families[family], scene.candidates)
         view = _run_view(tx, family, machine, scene.free_h.get(machine, 0.0), owed.get(family, ()))
         campaign = campaign_seen(tx, family, now=now)

@@ -16,7 +16,9 @@ from gateway.ledger import exceptions, offers
 from gateway.ledger.times import to_text
 from gateway.shops.base import ShopProduct
 from gateway.shops.catalog import open_shop
+from gateway.stages import price
 from gateway.stages.price import price_stage
+from gateway.stages.pricing import look
 from gateway.stages.report import report, report_offers
 from simulators.shop import running_shop
 from tests.eventually import eventually
@@ -101,6 +103,23 @@ async def test_the_board_shows_the_run_with_reasons_in_both_languages(house: Hou
     assert house.board.get(("offer", "WHITE"))["price_minor"] == (await house.offers("WHITE"))[-1]["price_minor"]
     assert house.board.get(("campaign", "white"))["open"] is False
     orjson.dumps([run, house.board.get(("offer", "WHITE")), house.board.get(("campaign", "white"))])
+
+
+async def test_families_are_planned_a_few_at_a_time_and_all_of_them(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[str, ...]] = []
+
+    def counted(tx: Any, pricing: Any, sold: Any, families: Any, *, now: datetime) -> Any:
+        steps.append(tuple(families))
+        return look(tx, pricing, sold, families, now=now)
+
+    monkeypatch.setattr(price, "look", counted)
+    monkeypatch.setattr(price, "FAMILIES", 1)
+    await house.price()
+    assert steps == [("black",), ("press",), ("white",)]
+    assert [len(await house.offers(sku)) for sku in ("WHITE", "BLACK", "PRESSED")] == [1, 1, 1]
+    assert house.board.get(("run", "white"))["family"] == "white"
 
 
 async def test_an_article_that_is_not_made_here_is_not_priced(house: House) -> None:
