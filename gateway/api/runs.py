@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Query
 from pydantic import Field
 
 from gateway.api.desk import Desk
@@ -54,6 +54,18 @@ def _questions(router: APIRouter, desk: Desk) -> None:
     @router.get("/{run_id}")
     async def run(run_id: int) -> View:
         return found(await desk.ledger.read(lambda tx: run_views.show_run(tx, run_id)), f"no run {run_id}")
+
+    @router.get("/families/{family}/explain")
+    async def explain(family: str) -> View:
+        """Give a family's open run as it is published, with the reasons of each field and the site's time zone."""
+        run = desk.board.get(("run", family))
+        planned = sorted(name for kind, name in desk.board.since(0) if kind == "run")
+        if not run:
+            raise HTTPException(
+                404, f"no plan of a family {family!r}; there is one of {', '.join(planned) or 'none yet'}"
+            )
+        rules = None if desk.floor is None else desk.floor.rules.get(family)
+        return {"run": dict(run), "timezone": "UTC" if rules is None else str(rules.calendar.zone)}
 
 
 def _releases(router: APIRouter, desk: Desk) -> None:

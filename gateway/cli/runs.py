@@ -1,9 +1,13 @@
 """`kvot runs`: what is made together, what waits for somebody, and what you say of it."""
 
+from enum import StrEnum
 from typing import Annotated, Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import typer
 
+from gateway.cli import policies
 from gateway.cli.client import get, post
 from gateway.cli.options import SocketOption, StateOption
 from gateway.cli.output import Output, OutputOption, show
@@ -11,6 +15,13 @@ from gateway.cli.output import Output, OutputOption, show
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 COLUMNS = ("run_id", "family", "machine", "state", "waits_for", "hold_reason", "jobs", "pieces", "good", "promise_at")
 Run = Annotated[int, typer.Argument(help="Its number, as in `kvot runs list`.")]
+
+
+class Lang(StrEnum):
+    """The languages that reasons are told in."""
+
+    EN = "en"
+    SV = "sv"
 
 
 @app.command("list")
@@ -105,6 +116,31 @@ def reject(
 ) -> None:
     """Say that the first piece is scrap: another one is made first."""
     _say(post(f"/api/v1/runs/{run}/reject", {"reason": reason}, socket=socket, state=state_dir), output)
+
+
+@app.command()
+def explain(
+    family: policies.FamilyArgument,
+    lang: Annotated[Lang, typer.Option(help="English or Swedish.")] = Lang.EN,
+    socket: SocketOption = None,
+    state_dir: StateOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Tell why price, promise and campaign of a family's open run are what they are now."""
+    answer = get(f"/api/v1/runs/families/{quote(family, safe='')}/explain", socket=socket, state=state_dir)
+    if output is not Output.TABLE:
+        show(answer, output)
+        return
+    from gateway.cli.run_words import explained  # noqa: PLC0415 - only who asks for it pays
+    from gateway.shops.fields import minor_exponent  # noqa: PLC0415
+
+    run, zone = answer["run"], ZoneInfo(answer["timezone"])
+    exponent = minor_exponent(run["price"]["currency"])
+    for sentence in explained(run, zone=zone, language=lang.value, exponent=exponent):
+        typer.echo(sentence)
+
+
+app.command("simulate")(policies.simulate)
 
 
 def _say(run: Any, output: Output) -> None:

@@ -9,7 +9,7 @@ from gateway.domain.pricing import FamilyRules, RunInputs
 from gateway.domain.pricing.figures import Figures, derive
 from gateway.domain.pricing.promises import promise_for
 from gateway.domain.pricing.schedule import lay_out
-from gateway.settings.families import FamilySettings, RunSettings
+from gateway.settings.families import FamilySettings, PriceSettings, PricingSettings, RunSettings
 from gateway.settings.load import Settings
 from gateway.shops.fields import minor_exponent
 
@@ -30,7 +30,7 @@ def family_plan(settings: Settings, name: str) -> str:
         rules = settings.rules(name)
         sentences += _numbers(rules, derive(rules, level=1.0, error_quantile_h=None))
     if family.gathers:
-        sentences.append(_policy(family))
+        sentences.append(_policy(family, settings.pricing))
     return "; ".join(sentences)
 
 
@@ -100,15 +100,41 @@ def _promise(rules: FamilyRules, figures: Figures) -> str:
     return f"{math.ceil(far_h / 24)} to {math.ceil(near_h / 24)} days"
 
 
-def _policy(family: FamilySettings) -> str:
+def _policy(family: FamilySettings, pricing: PricingSettings) -> str:
+    """Say what the policy does to price, promise and campaign, and how far without asking."""
     match family.policy_name:
         case "distance":
-            far, near, hours = family.distance.far, family.distance.near, family.distance.campaign_below_h
-            prices = f"price {far:g} of the list price far from the run and {near:g} near it"
-            return f"distance: {prices}, a campaign in the last {_number(hours)} h"
+            far, near = family.distance.far, family.distance.near
+            prices = f"price {far:g} of the list price while a run is empty, {near:g} when it is full or about to start"
+            hours = _number(family.distance.campaign_below_h)
+            return f"distance: {prices}; a campaign in the last {hours} h{_asking(family, pricing)}"
         case "countdown":
-            return "countdown: promise and price follow the latest start"
+            promises = "a run's first order sets its latest start, and later ones are promised what is left of it"
+            low, high = (family.price or PriceSettings()).auto
+            prices = f"list price while it fills as planned, up to {high:g} where places get scarce, down to {low:g}"
+            rest = f"{_campaign(family, pricing)}{_asking(family, pricing)}"
+            return f"countdown: {promises}; {prices} where they stay free; {rest}"
     return f"static: list price, promised in {family.promise.static_days} days"
+
+
+def _campaign(family: FamilySettings, pricing: PricingSettings) -> str:
+    if family.campaign is None or not family.campaign.enabled:
+        return "no campaign"
+    click = f"{family.campaign.cost_per_click:g} {pricing.currency or ''}".rstrip()
+    hours = _number(family.campaign.max_hours_week)
+    worth = f"{family.campaign.reserve:g} times his {click}"
+    return f"a campaign ({family.campaign.kind}) within the last {hours} h while a visitor is worth {worth}"
+
+
+def _asking(family: FamilySettings, pricing: PricingSettings) -> str:
+    """Say who puts that in force."""
+    match pricing.mode:
+        case "off":
+            return "; prices and campaigns are switched off (pricing.mode)"
+        case "advise":
+            return "; each change of price and each campaign waits for a person (pricing.mode)"
+    low, high = (family.price or PriceSettings()).auto
+    return f"; beyond {low:g} to {high:g} of the list price a person is asked"
 
 
 def _number(value: float) -> str:

@@ -31,7 +31,6 @@ from gateway.market import (
     BASELINE,
     CAMPAIGN,
     COUNTDOWN,
-    DISTANCE,
     Outcome,
     Summary,
     Task,
@@ -68,10 +67,6 @@ class Regime:
     why: str
     rules: FamilyRules
     world: World
-
-    @property
-    def competing(self) -> dict[str, FamilyRules]:
-        return contestants(self.rules, static_days=STATIC_DAYS)
 
 
 def regimes() -> tuple[Regime, ...]:
@@ -110,7 +105,9 @@ def _wrong() -> Regime:
         mttr_h=true.mttr_h * WRONG,
         campaign_visitors_h=true.campaign_visitors_h / WRONG,
     )
-    why = f"believed: a failure each 24 h, 3 h to repair; that, demand, slopes, set-up and rate are {WRONG:g} times worse"
+    why = (
+        f"believed: a failure each 24 h, 3 h to repair; that, demand, slopes, set-up and rate are {WRONG:g} times worse"
+    )
     return Regime(name="breakdowns, wrong beliefs", why=why, rules=rules, world=world)
 
 
@@ -120,12 +117,17 @@ def _true(rules: FamilyRules) -> World:
 
 
 def measure(
-    found: Sequence[Regime], *, seeds: int, weeks: float, processes: int, policies: Sequence[str] = ()
+    found: Sequence[Regime],
+    *,
+    seeds: int,
+    weeks: float = WEEKS,
+    processes: int = 2,
+    static_days: int = STATIC_DAYS,
 ) -> Iterator[tuple[Regime, list[Summary]]]:
     """Play every regime and give each one's summaries as it is done."""
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         for regime in found:
-            competing = {name: rules for name, rules in regime.competing.items() if not policies or name in policies}
+            competing = contestants(regime.rules, static_days=static_days)
             todo = tasks(competing, regime.world, seeds=range(1, seeds + 1), weeks=weeks)
             yield regime, summarise(_played(todo, pool.imap(play, todo, chunksize=4)), places=regime.rules.run.places)
 
@@ -168,11 +170,11 @@ def _gain(one: Summary) -> str:
     return f"{one.gain:+.0%} ({one.gain_low:+.0%} to {one.gain_high:+.0%})"
 
 
-HEAD = (
-    "| regime | policy | margin a week | beside the baseline | promises kept | lead, days | runs a week | fill "
-    "| price moves a week (most) | hours clipped | campaign hours a week |",
-    "|---|---|---|---|---|---|---|---|---|---|---|",
-)
+COLUMNS = (
+    "regime", "policy", "margin a week", "beside the baseline", "kept", "lead, days", "runs a week", "fill",
+    "moves (most)", "clipped", "campaign, h",
+)  # fmt: skip
+HEAD = (f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|")
 
 
 def main() -> int:
@@ -181,12 +183,14 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--weeks", type=float, default=WEEKS)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--static-days", type=int, default=STATIC_DAYS, help="the baseline's lead in working days")
     parser.add_argument("--output", choices=("table", "json"), default="table")
     asked = parser.parse_args()
     answer: dict[str, Mapping[str, object]] = {}
     complaints: list[str] = []
     lines = list(HEAD)
-    for regime, summaries in measure(regimes(), seeds=asked.seeds, weeks=asked.weeks, processes=asked.processes):
+    wishes = {"seeds": asked.seeds, "weeks": asked.weeks, "processes": asked.processes}
+    for regime, summaries in measure(regimes(), static_days=asked.static_days, **wishes):
         lines += table(regime, summaries)
         complaints += [f"{regime.name}: {one}" for one in missed(summaries)]
         answer[regime.name] = {"why": regime.why, "policies": [asdict(one) for one in summaries]}

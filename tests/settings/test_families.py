@@ -169,12 +169,21 @@ def test_the_plan_of_each_family_is_told_in_words(tmp_path: Path) -> None:
         "each piece takes 1 BLANK-12; one run at a time has RACK-1; a first piece is held" in told["family cure-black"]
     )
     assert " SEK a unit; break-even " in told["family cure-black"]
-    assert "countdown: promise and price follow the latest start" in told["family cure-black"]
-    assert "a run collects for 96 h; break-even and promise follow when the shop has told" in told["family cure-white"]
+    assert "countdown: a run's first order sets its latest start, and later ones are" in told["family cure-black"]
     assert (
-        "price 1.15 of the list price far from the run and 0.95 near it, a campaign in the last 24 h"
-        in told["family cure-white"]
+        "list price while it fills as planned, up to 1.1 where places get scarce, down to 0.95"
+        in told["family cure-black"]
     )
+    assert (
+        "a campaign (visibility) within the last 24 h while a visitor is worth 1.5 times his 7 SEK"
+        in told["family cure-black"]
+    )
+    assert told["family cure-black"].endswith(
+        "each change of price and each campaign waits for a person (pricing.mode)"
+    )
+    assert "a run collects for 96 h; break-even and promise follow when the shop has told" in told["family cure-white"]
+    assert "price 1.15 of the list price while a run is empty, 0.95 when it is full" in told["family cure-white"]
+    assert "a campaign in the last 24 h" in told["family cure-white"]
     assert "then pack by a person at packing, promised by its run of cure-white" in told["product SET-12"]
     assert "cure by recipe cure on oven-1 (cure-white), in batches of 10" in told["product SET-12"]
     assert told["machine packing"].startswith("machine packing: a station (station): people see tickets")
