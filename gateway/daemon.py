@@ -1,6 +1,7 @@
 """Supervises everything: one TaskGroup, signals, readiness, watchdog."""
 
 import asyncio
+import gc
 import signal
 from pathlib import Path
 from typing import NoReturn
@@ -55,6 +56,7 @@ async def run(settings: Settings, *, state_dir: Path, socket: Path) -> None:
                         group.create_task(serve(create_app(desk), bound), name="api")
                         group.create_task(house.pulse(), name="pulse")
                         group.create_task(_stopped(stop), name="stop")
+                        gc.freeze()  # what was loaded lives as long as we do: no collection looks at it again
                         sdnotify.notify_ready(f"{len(shops)} shops, {len(settings.machines)} machines")
                         log.info(
                             "gateway running",

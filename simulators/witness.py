@@ -19,12 +19,15 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from simulators.witness_earnings import Costs, Earned, earned
 from simulators.witness_journal import Entry, Write, read_journal, read_writes
 from simulators.witness_prices import PriceBook, Published, look_at
 from simulators.witness_shop import ShopOrder, read_orders
 from simulators.witness_tags import TagBook, Tags
 
 __all__ = [
+    "Costs",
+    "Earned",
     "Entry",
     "Evidence",
     "Fact",
@@ -35,6 +38,7 @@ __all__ = [
     "Told",
     "Verdict",
     "Write",
+    "earned",
     "fact_gaps",
     "judge",
     "listen",
@@ -91,6 +95,7 @@ class Evidence:
     exceptions_wanted: int = 0
     tags: Tags = field(default_factory=Tags)
     prices: Published = field(default_factory=Published)
+    clicks: int = 0  # visitors whom a campaign sent
     unnamed: frozenset[str] = frozenset()  # machines that know no job ids: their journals number starts, not jobs
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -22,6 +23,15 @@ _LARGEST_ANSWER = 50_000_000  # bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SoldLine:
+    """What an order holds of an article, and what the shop takes for it, without tax."""
+
+    sku: str
+    pieces: int
+    net_minor: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ShopOrder:
     """An order as the shop tells it. `pieces` are those of articles to be made; `state` is `_kvot_state`."""
 
@@ -29,6 +39,7 @@ class ShopOrder:
     due: bool
     pieces: int
     state: str | None
+    lines: tuple[SoldLine, ...] = ()
 
 
 def read_orders(
@@ -64,7 +75,20 @@ def _order(row: Mapping[str, Any], never_made: Sequence[str], on_account: Sequen
         if not any(fnmatchcase(str(line.get("sku") or ""), pattern) for pattern in never_made)
     ]
     states = [meta["value"] for meta in row.get("meta_data", []) if meta["key"] == "_kvot_state"]
-    return ShopOrder(order_id=str(row["id"]), due=due, pieces=sum(made), state=str(states[-1]) if states else None)
+    return ShopOrder(
+        order_id=str(row["id"]),
+        due=due,
+        pieces=sum(made),
+        state=str(states[-1]) if states else None,
+        lines=tuple(
+            SoldLine(sku=str(line.get("sku") or ""), pieces=int(line["quantity"]), net_minor=_minor(line["total"]))
+            for line in row["line_items"]
+        ),
+    )
+
+
+def _minor(amount: str) -> int:
+    return round(Decimal(amount) * 100)
 
 
 def _get(

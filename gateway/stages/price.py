@@ -1,11 +1,11 @@
 """Runs become offers: every change is planned, told on the board, logged, and written back to the shops."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Never
+from typing import Any, Final, NamedTuple, Never
 
 from gateway.clock import Clock
 from gateway.domain.exceptions import Kind
@@ -67,6 +67,13 @@ class Decided:
         return bool(self.articles) and self.plan.policy is not Policy.STATIC and any(one.stale for one in self.sources)
 
 
+class Expected(NamedTuple):
+    """What a family's plan says of its promises: orders that will be late, and when its machine is done."""
+
+    late: Mapping[str, datetime]
+    machine_done_at: datetime
+
+
 async def price_stage(pricing: Pricing, *, ledger: Ledger, board: Board, clock: Clock, log: Any) -> None:
     """Read the shops' prices and keep every offer current, until cancelled."""
     rounds = Rounds(pricing, ledger=ledger, board=board, clock=clock, log=log)
@@ -126,16 +133,19 @@ class Rounds:
 
     async def once(self) -> None:
         """Plan every family, put in force what changed, and show it all; a few families in each step."""
-        now, decided = self._clock.now(), list[Decided]()
+        now, stale, expected = self._clock.now(), dict[str, bool](), dict[str, Expected]()
         names = self._pricing.families()
         for first in range(0, len(names), FAMILIES):
-            decided += await self._some(names[first : first + FAMILIES], now)
+            for one in await self._some(names[first : first + FAMILIES], now):
+                stale[one.seen.view.family] = one.stale
+                if not one.stale:
+                    expected[one.seen.view.family] = Expected(one.plan.late, one.plan.machine_done_at)
         waiting = await self._ledger.read(awaited)
-        steps = self._expectations(decided, waiting, now)
+        steps = self._expectations(expected, waiting, now)
         steps += [partial(_withdraw, shop=shop, sold=sold, now=now) for shop, sold in self._still_offered()]
         if steps:
             await self._ledger.write(lambda tx: [step(tx) for step in steps])
-        self._stale = {one.seen.view.family: one.stale for one in decided}
+        self._stale = stale
 
     async def _some(self, names: Sequence[str], now: datetime) -> list[Decided]:
         """Plan these families, put in force what changed, and show it."""
@@ -206,13 +216,12 @@ class Rounds:
         steps += self._campaign_proposal(one, now)
         return steps
 
-    def _expectations(self, decided: Sequence[Decided], waiting: Sequence[Awaited], now: datetime) -> list[Step]:
+    def _expectations(self, expected: Mapping[str, Expected], waiting: Sequence[Awaited], now: datetime) -> list[Step]:
         """Give what has to be written because an order line comes on another day than its customer was told last."""
-        plans = {one.seen.view.family: one.plan for one in decided if not one.stale}
         steps: list[Step] = []
         for line in waiting:
-            late = [plans[name].late.get(str(line.order_id)) for name in line.waits if name in plans]
-            late += [plans[name].machine_done_at for name in line.under_way if name in plans]
+            late = [expected[name].late.get(str(line.order_id)) for name in line.waits if name in expected]
+            late += [expected[name].machine_done_at for name in line.under_way if name in expected]
             if not late:
                 continue
             forecast = max((at for at in late if at is not None), default=None)

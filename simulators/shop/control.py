@@ -56,6 +56,7 @@ def status_of(store: Store) -> dict[str, Json]:
         "unpaid": store.count(Why.UNPAID),
         "trouble": store.count(Why.TROUBLE),
         "by_hand": store.count(Why.BY_HAND),
+        "clicks": store.clicks,
         "done": store.done,
         "now": store.now.isoformat(),
     }

@@ -61,6 +61,7 @@ class Crowd:
         self._visits = tuple(visits)
         self._waiting = {visit.customer: visit for visit in visits if visit.why is Why.PAID}
         self._left, self._sold = len(self._visits), 0
+        self.clicks = 0  # visitors whom a campaign sent
         everybody: list[Visit | Visitor] = [*visits, *visitors]
         self._coming = sorted(everybody, key=lambda one: one.after, reverse=True)
 
@@ -103,6 +104,7 @@ class Crowd:
         wanted = [visit for visit in self._waiting.values() if not visitor.asked or _in_campaign(visit, see)]
         if not wanted:
             return None
+        self.clicks += visitor.asked
         chosen = self._chosen(wanted[int(visitor.wants * len(wanted))], see)
         liking = min((self._taste.liking(see(line.sku)) for line in chosen.lines), default=0.0)
         return chosen if visitor.doubts < self._taste.chance(liking) else None

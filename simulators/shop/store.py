@@ -89,6 +89,11 @@ class Store:
         """Say whether every planned order has been placed."""
         return self._crowd.done
 
+    @property
+    def clicks(self) -> int:
+        """Count the visitors whom a campaign sent."""
+        return self._crowd.clicks
+
     def count(self, why: Why) -> int:
         """Count the orders placed for that reason."""
         return sum(1 for reason in self.why.values() if reason is why)

@@ -165,8 +165,11 @@ def test_a_campaign_brings_more_visitors() -> None:
 def test_who_was_asked_by_a_campaign_looks_only_at_what_it_is_open_for() -> None:
     planned = plan(seed=3, orders=40, unpaid=0, trouble=False, within=HOUR, wares=Wares.ALL)
     asked = [Visitor(after=timedelta(seconds=n), wants=n / 40, doubts=0.0, asked=True) for n in range(40)]
-    assert sold(Crowd(planned, asked), {}, until=HOUR / 2) == []
-    found = sold(Crowd(planned, asked), {"SET-12": Look(campaign=True)}, until=HOUR / 2)
+    silent, loud = Crowd(planned, asked), Crowd(planned, asked)
+    assert sold(silent, {}, until=HOUR / 2) == []
+    found = sold(loud, {"SET-12": Look(campaign=True)}, until=HOUR / 2)
+    assert silent.clicks == 0
+    assert len(found) - 1 <= loud.clicks < len(asked)  # who finds nothing left of it is not a visitor
     others = [visit for _, visit in found if plates([(HOUR, visit)], "SET-12") == 0]
     assert len(found) > len(others) <= 1  # but for the one who comes in the same second as another
 

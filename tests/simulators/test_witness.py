@@ -340,6 +340,8 @@ async def test_the_shops_own_list_is_read_page_by_page_with_a_signature() -> Non
             for order in shop.orders
         }
         assert {order.order_id: order.pieces for order in orders} == trays
+        taken = {str(order.id): sum(line.amount.net_minor for line in order.lines) for order in shop.orders}
+        assert {order.order_id: sum(line.net_minor for line in order.lines) for order in orders} == taken
         with pytest.raises(OSError, match="401"):
             await asyncio.to_thread(read_orders, shop.url, key=settings.key, secret="wrong")
 

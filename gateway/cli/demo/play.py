@@ -80,8 +80,8 @@ class Play:
         )
         return bool(shop["done"]) and status is not None and self._over(status, shop["placed"] + shop["trouble"])
 
-    async def verdict(self) -> Verdict:
-        """Let the witness judge by the shop's, the machines' and the broker's own records."""
+    async def evidence(self) -> Evidence:
+        """Gather the shop's, the machines' and the broker's own records."""
         wishes = self._wishes
         told = await self._told()
         await asyncio.to_thread(
@@ -90,19 +90,18 @@ class Play:
         orders = await asyncio.to_thread(
             read_orders, self._stage.shop, key=KEY, secret=SECRET, never_made=NEVER_MADE, on_account=ON_ACCOUNT
         )
-        return judge(
-            Evidence(
-                orders_wanted=wishes.orders,
-                exceptions_wanted=TROUBLE if wishes.trouble else 0,
-                told=told,
-                orders=tuple(order for order in orders if not (wishes.trouble and order.state == "quarantined")),
-                journal=self._journal(),
-                facts=self._listener.facts(),
-                writes=read_writes(wishes.shop_log),
-                tags=self._listener.tags(),
-                prices=self._listener.prices(),
-                unnamed=wishes.unnamed,
-            )
+        return Evidence(
+            orders_wanted=wishes.orders,
+            exceptions_wanted=TROUBLE if wishes.trouble else 0,
+            told=told,
+            orders=tuple(order for order in orders if not (wishes.trouble and order.state == "quarantined")),
+            journal=self._journal(),
+            facts=self._listener.facts(),
+            writes=read_writes(wishes.shop_log),
+            tags=self._listener.tags(),
+            prices=self._listener.prices(),
+            clicks=(await self._stage.shop_status())["clicks"],
+            unnamed=wishes.unnamed,
         )
 
     async def _kill_in_time(self, placed: int) -> None:
@@ -165,7 +164,13 @@ class Play:
 
 
 async def perform(wishes: Wishes, *, once: bool, show: Show) -> Verdict | None:
-    """Play the demo; give the verdict, or with `once` False go on until cancelled.
+    """Play the demo and let the witness judge; with `once` False go on until cancelled. Errors as in `gather`."""
+    evidence = await gather(wishes, once=once, show=show)
+    return None if evidence is None else judge(evidence)
+
+
+async def gather(wishes: Wishes, *, once: bool, show: Show) -> Evidence | None:
+    """Play the demo; give what the witness saw, or with `once` False go on until cancelled.
 
     Raise `ChildError` when a part of the factory does not start or ends by itself, `TimeoutError`
     when it does not come up.
@@ -177,7 +182,7 @@ async def perform(wishes: Wishes, *, once: bool, show: Show) -> Verdict | None:
             play = Play(wishes, stage, listener, show)
             if once:
                 await play.until_made()
-                return await play.verdict()
+                return await play.evidence()
             while True:
                 await play.step()
                 await asyncio.sleep(STEP_S)

@@ -7,7 +7,7 @@ import sys
 import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Wishes:
     config: Path
     gateway: Sequence[str] = (sys.executable, "-m", "gateway")  # a test may put another build here
     press: Sequence[str] = ()  # more arguments for the press
+    overrides: Mapping[str, str] = field(default_factory=dict)  # of the shipped configuration
     whole: bool = True  # the whole factory: oven, trimmer, station and runs beside the press
     grace_s: float = 60.0  # beyond the customers' time, before the verdict is taken as it is
     epoch: datetime  # when the demo's business time begins, in both times
@@ -236,6 +237,7 @@ def _gateway(wishes: Wishes, addresses: Mapping[str, str]) -> list[str]:
         "simulation.speed": str(wishes.speed),
         "simulation.wall_epoch": wishes.epoch.isoformat(),
         "simulation.business_epoch": wishes.epoch.isoformat(),
+        **wishes.overrides,
     }
     settings = [part for key, value in overrides.items() for part in ("--set", f"{key}={value}")]
     return [*wishes.gateway, "run", "-c", str(wishes.config), "--state-dir", str(wishes.socket.parent), *settings]

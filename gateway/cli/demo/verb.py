@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -39,10 +39,19 @@ def demo(
     only_press: Annotated[
         bool, typer.Option("--only-press", help="The smallest factory: a press that makes to order, and nothing else.")
     ] = False,
+    compare_policies: Annotated[
+        bool,
+        typer.Option(
+            "--compare-policies",
+            help="With --once: the same customers under distance, then under countdown, and what each earned.",
+        ),
+    ] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep journals, logs and the ledger in this directory.")] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Play a whole factory on this computer: shop, press, broker and gateway."""
+    if compare_policies and (only_press or not once):
+        fail(exits.USAGE, "--compare-policies goes with --once, and with the whole factory: only the oven has prices")
     from gateway.cli.demo.children import ChildError  # noqa: PLC0415 - `--help` must not pay for it
     from gateway.cli.demo.play import perform  # noqa: PLC0415
     from gateway.cli.demo.scene import Wishes  # noqa: PLC0415
@@ -61,8 +70,10 @@ def demo(
             config=shipped("demo/kvot.yaml" if only_press else "demo/full.yaml"),
             epoch=SystemClock().now().replace(microsecond=0),
         )
-        _say(wishes)
+        _say(wishes, many=compare_policies)
         try:
+            if compare_policies:
+                _compared(wishes, picture, output)
             verdict = asyncio.run(perform(wishes, once=once, show=picture))
         except (ChildError, TimeoutError) as fault:
             fail(exits.FAILURE, f"the demo could not go on: {fault or 'the gateway did not come up'}")
@@ -75,10 +86,26 @@ def demo(
     raise typer.Exit(exits.OK if verdict.clean else exits.FAILURE)
 
 
-def _say(wishes: "Wishes") -> None:
+def _compared(wishes: "Wishes", picture: "Show", output: Output) -> NoReturn:
+    """Play it once under each policy, say what each earned, and end."""
+    from gateway.cli.demo.compare import COLUMNS, compare, rows  # noqa: PLC0415
+
+    found = asyncio.run(compare(wishes, show=picture, say=lambda line: typer.echo(line, err=True)))
+    if output is Output.TABLE:
+        show(rows(found), output, COLUMNS)
+    else:
+        show({"policies": rows(found), "verdicts": {one.policy: one.verdict.summary() for one in found}}, output)
+    for one in found:
+        for relation in one.verdict.broken:
+            typer.echo(f"does not hold with {one.policy}: {relation}", err=True)
+    raise typer.Exit(exits.OK if all(one.verdict.clean for one in found) else exits.FAILURE)
+
+
+def _say(wishes: "Wishes", *, many: bool) -> None:
     machines = "a press, an oven, a trimmer, a packing station" if wishes.whole else "a press"
     typer.echo(f"starting a broker, a shop, {machines} and the gateway on this computer", err=True)
-    typer.echo(f"ask it meanwhile: kvot status --socket {wishes.socket}", err=True)
+    if not many:
+        typer.echo(f"ask it meanwhile: kvot status --socket {wishes.socket}", err=True)
 
 
 @contextlib.contextmanager
