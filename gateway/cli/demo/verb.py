@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from gateway.cli.demo.play import Show
     from gateway.cli.demo.scene import Wishes
 
+CompareOption = Annotated[
+    bool,
+    typer.Option(
+        "--compare-policies",
+        help="With --once: the same customers under distance, then under countdown, and what each earned.",
+    ),
+]
+
 
 def demo(
     *,
@@ -39,13 +47,7 @@ def demo(
     only_press: Annotated[
         bool, typer.Option("--only-press", help="The smallest factory: a press that makes to order, and nothing else.")
     ] = False,
-    compare_policies: Annotated[
-        bool,
-        typer.Option(
-            "--compare-policies",
-            help="With --once: the same customers under distance, then under countdown, and what each earned.",
-        ),
-    ] = False,
+    compare_policies: CompareOption = False,
     keep: Annotated[Path | None, typer.Option(help="Keep journals, logs and the ledger in this directory.")] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
