@@ -3,13 +3,13 @@
 import heapq
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 from gateway.market.world import HOUR_S, World
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Visitor:
+class Visitor(NamedTuple):
     """Somebody who looks at this moment (timestamp), wants so many units, and buys when the chance is above his doubt.
 
     asked: an open campaign brings him; without one he does not come.
@@ -25,14 +25,14 @@ def everybody(world: World, *, seed: int, begin: float) -> Iterator[Visitor]:
     """Let people come as a Poisson process, without an end: by themselves, and those whom a campaign would bring."""
     by_themselves = _stream(world, rate_h=world.visitors_h, name=f"visitors {seed}", begin=begin, asked=False)
     invited = _stream(world, rate_h=world.campaign_visitors_h, name=f"invited {seed}", begin=begin, asked=True)
-    return heapq.merge(by_themselves, invited, key=lambda one: one.at)
+    return heapq.merge(by_themselves, invited, key=itemgetter(0))
 
 
 def _stream(world: World, *, rate_h: float, name: str, begin: float, asked: bool) -> Iterator[Visitor]:
     dice, at = random.Random(name), begin  # noqa: S311 - visitors are no secret
     while rate_h > 0:
         at += dice.expovariate(rate_h) * HOUR_S
-        yield Visitor(at=at, units=_units(world, dice), doubt=dice.random(), asked=asked)
+        yield Visitor(at, _units(world, dice), dice.random(), asked)
 
 
 def _units(world: World, dice: random.Random) -> int:

@@ -11,10 +11,21 @@ import pytest
 
 from gateway.domain.calendars import parse_calendar
 from gateway.domain.pricing import OpenOrder, Policy, Shipping
-from gateway.market import BASELINE, CAMPAIGN, COUNTDOWN, DISTANCE, World, as_believed, contestants, simulate, summarise
+from gateway.market import (
+    BASELINE,
+    CAMPAIGN,
+    COUNTDOWN,
+    DISTANCE,
+    Outcome,
+    World,
+    as_believed,
+    contestants,
+    simulate,
+    summarise,
+)
 from gateway.market.machine import Machine, arrival
 from gateway.market.visitors import everybody
-from tests.domain.pricing.cases import HOUSE, OFFICE
+from tests.domain.pricing.cases import OFFICE
 
 MONDAY = datetime(2001, 1, 1, 7, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -66,9 +77,9 @@ def test_a_campaign_is_heard_less_the_longer_it_was_open() -> None:
 
 
 def test_whoever_was_promised_less_time_is_made_first_after_one_set_up() -> None:
-    first, second, third = _machine(STEADY).make(_orders(30, 60, 30), MONDAY.timestamp())
-    assert [one.units for one, _ in (first, second, third)] == [30, 60, 30]
-    assert [(ready - MONDAY.timestamp()) / 3600 for _, ready in (first, second, third)] == pytest.approx([4, 6, 7])
+    made = _machine(STEADY).make(_orders(15, 60, 30), MONDAY.timestamp())
+    assert [one.units for one, _ in made] == [30, 60, 15]
+    assert [(ready - MONDAY.timestamp()) / 3600 for _, ready in made] == pytest.approx([4, 6, 6.5])
 
 
 def test_a_run_waits_for_the_one_before_and_for_the_shift() -> None:
@@ -157,12 +168,16 @@ def test_each_policy_does_what_it_is() -> None:
 
 
 def test_gains_are_compared_seed_by_seed() -> None:
-    rules = contestants(HOUSE, static_days=5)
-    one = [simulate(rules[BASELINE], WORLD, seed=seed, weeks=1, begin=MONDAY) for seed in (1, 2)]
-    baseline, same = summarise({"baseline": one, "same": one}, places=120)
-    assert (same.gain, same.gain_low, same.gain_high) == (0, 0, 0)
-    assert baseline.margin_p10 <= baseline.margin <= baseline.margin_p90
-    assert baseline.fill == pytest.approx(sum(o.units for o in one) / sum(o.runs for o in one) / 120)
+    base = [Outcome(weeks=2, runs=4, units=200, sales=sales) for sales in (1000, 3000)]
+    steady = [replace(one, sales=1.5 * one.sales) for one in base]
+    lucky = [replace(one, sales=3000) for one in base]
+    baseline, same, chance = summarise({"baseline": base, "steady": steady, "lucky": lucky}, places=120)
+    assert (same.gain, same.gain_low, same.gain_high) == pytest.approx((0.5, 0.5, 0.5))  # half more in each market
+    assert chance.gain == pytest.approx(0.5)
+    assert chance.gain_low < 0
+    assert chance.gain_high > 1
+    assert (baseline.margin, baseline.margin_p10, baseline.margin_p90) == pytest.approx((1000, 600, 1400))
+    assert baseline.fill == pytest.approx(400 / 8 / 120)
 
 
 def test_a_world_in_which_nobody_comes_is_refused() -> None:
