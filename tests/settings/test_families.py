@@ -189,6 +189,12 @@ def test_the_plan_of_each_family_is_told_in_words(tmp_path: Path) -> None:
     assert told["machine packing"].startswith("machine packing: a station (station): people see tickets")
 
 
+def test_without_a_campaign_of_its_own_a_family_that_counts_down_has_none(tmp_path: Path) -> None:
+    text = "\n".join(line for line in FULL.splitlines() if "campaign: {" not in line)
+    told = {line.partition(": ")[0]: line for line in facts(good(tmp_path, text.replace("mode: advise", "mode: auto")))}
+    assert "; no campaign; beyond 0.95 to 1.1 of the list price a person is asked" in told["family cure-black"]
+
+
 def test_the_words_agree_with_what_the_formulas_give(tmp_path: Path) -> None:
     """D* = sqrt(2K / ((p-c) u g)) with p - c = 149/1.25 - 3 fees - (31 + 0.6)/0.8 - 2 - 60/24 and g = 0.12 * 0.9."""
     line = next(line for line in facts(good(tmp_path, FULL)) if line.startswith("family cure-black"))
