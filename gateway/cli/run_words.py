@@ -24,12 +24,16 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "never": ("No number of units earns the set-up.", "Inget antal enheter bär omställningen."),
     "start": (
-        "Latest start: {at}, in {hours:.1f} h; a run collects for {window:.0f} h.",
-        "Senaste start: {at}, om {hours:.1f} h; en körning samlar i {window:.0f} h.",
+        "Latest start: {at}, in {hours:.1f} h; a run collects for {window:.1f} h.",
+        "Senaste start: {at}, om {hours:.1f} h; en körning samlar i {window:.1f} h.",
+    ),
+    "start_over": (
+        "Latest start: {at}, {late:.1f} h ago; a run collects for {window:.1f} h.",
+        "Senaste start: {at}, för {late:.1f} h sedan; en körning samlar i {window:.1f} h.",
     ),
     "no_start": (
-        "Latest start: none, nobody has been promised anything; a run collects for {window:.0f} h.",
-        "Senaste start: ingen, ingen har lovats något; en körning samlar i {window:.0f} h.",
+        "Latest start: none, nobody has been promised anything; a run collects for {window:.1f} h.",
+        "Senaste start: ingen, ingen har lovats något; en körning samlar i {window:.1f} h.",
     ),
     "forecast": (
         "Expected: start {start}, {p50} units ({p10} to {p90}), done {finish}.",
@@ -121,8 +125,9 @@ def _fill(run: Run, say: "_Said") -> Iterator[str]:
     yield say("fill", **counts, threshold=threshold["units"])
     even = threshold["break_even"]
     yield say("never" if even is None else "earns" if threshold["earns"] else "earns_not", even=even)
-    start = "no_start" if run["latest_start"] is None else "start"
-    yield say(start, at=say.time(run["latest_start"]), hours=run["hours_left"], window=run["window_h"])
+    hours = run["hours_left"]
+    start = "no_start" if run["latest_start"] is None else "start" if hours >= 0 else "start_over"
+    yield say(start, at=say.time(run["latest_start"]), hours=hours, late=-hours, window=run["window_h"])
     units, finish = forecast["units"], say.time(forecast["finish"]["p50"])
     yield say("forecast", start=say.time(forecast["start"]), finish=finish, **units)
     money = {"setup": "setup_minor", "now": "share_now_minor", "then": "share_forecast_minor", "bid": "bid_minor"}

@@ -123,7 +123,9 @@ async def test_stale_inputs_a_hold_and_a_proposal_are_told(factory: Factory, sta
         told = await kvot("runs", "explain", "black")
         assert "It is held: no blanks." in told
         assert "Orders: heard of 100 s ago, too old to price by." in told
-        assert "Latest start: none" in told
+        assert "Latest start: none, nobody has been promised anything; a run collects for 9" in told
+        _put(factory, orders=orders(50, promise=START), held="no blanks")
+        assert " h ago; a run collects for " in await kvot("runs", "explain", "black")
         _put(
             factory,
             orders=orders(118, promise=START + timedelta(days=4)),
