@@ -106,6 +106,19 @@ class MailboxSession(Speaking):
         with self._speaking():
             return mailbox.finding_of(await self._status(), job_id)
 
+    async def prove(self) -> None:
+        """See whether the PLC is still the one, and the run of it, that the session was opened with.
+
+        Raise `DriverError` where it is not. It does not end the session and may be called beside any other call, whose
+        own reading of the status will do that.
+        """
+        try:
+            status = await self._consistent()
+        except MailboxError as error:
+            raise DriverError(str(error)) from error
+        if self._first is not None and status.boot != self._first.boot:
+            raise DriverError(f"the PLC has restarted (BOOT_CNT {status.boot}, was {self._first.boot})")
+
     async def beat(self) -> None:
         """Raise GW_HEARTBEAT when the last time is a second ago: without it the PLC starts no job."""
         with self._speaking():

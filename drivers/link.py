@@ -56,8 +56,14 @@ class Link(Generic[WireT]):
         self._turn = asyncio.Lock()  # wakes its waiters in the order of their arrival
         self._waiting = 0  # for their turn
         self._wire: WireT | None = None
+        self._wires = 0  # opened so far
         self._users: list[int] = []
         self._resting: dict[int, _Rest] = {}
+
+    @property
+    def number(self) -> int:
+        """Give the number of the wire in use, or of the one that comes: another one may lead to another machine."""
+        return self._wires + (self._wire is None)
 
     @asynccontextmanager
     async def use(self, unit: int) -> AsyncIterator["Line[WireT]"]:
@@ -138,6 +144,7 @@ class Link(Generic[WireT]):
                     self._wire = await self._open_wire()
             except TimeoutError as error:
                 raise DriverError(f"{self.name}: no connection within {self._open_s:g} s") from error
+            self._wires += 1
         return self._wire
 
     async def _alone(self, wire: WireT, call: Callable[[WireT], Awaitable[Result]], timeout_s: float) -> Result:
@@ -175,6 +182,11 @@ class Line(Generic[WireT]):
 
     def __init__(self, link: Link[WireT], unit: int) -> None:
         self._link, self._unit = link, unit
+
+    @property
+    def number(self) -> int:
+        """Give the number of the link's wire."""
+        return self._link.number
 
     async def exchange(
         self,

@@ -39,6 +39,7 @@ class WireFaults:
     lie: Lie = Lie.NONE
     functions: frozenset[int] = frozenset()
     times: int | None = None
+    mute: bool = False  # a request to another unit is not answered at all; else the gateway says that it is silent
     frozen: bool = False  # nothing is read or answered; connections stay open
     dead: bool = False  # connections are cut and refused
 

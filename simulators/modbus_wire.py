@@ -79,6 +79,8 @@ class ModbusServer:
 
     def answer(self, unit: int, pdu: bytes) -> tuple[bytes, WireFaults]:
         """Do what one request asks; give the answer's PDU and the faults that spoil it."""
+        if unit != self._unit and self._faults.mute:
+            return _exception(pdu, _GATEWAY_TARGET_SILENT), WireFaults(lie=Lie.NEVER)
         faults = self._faults_for(pdu[0])
         if unit != self._unit:
             return _exception(pdu, _GATEWAY_TARGET_SILENT), faults

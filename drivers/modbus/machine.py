@@ -1,7 +1,8 @@
 """What all machines behind Modbus have in common: a unit on a link that others may share."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from drivers.base import MonotonicClock
 from drivers.link import Line, Link, Links
@@ -36,9 +37,12 @@ class ModbusMachine:
         """Give how long one request may take."""
         return min(self.profile.timeout_s, _REQUEST_MAX_S)
 
-    def poller(self, line: Line[ModbusWire], reads: Sequence[TagRead]) -> Poller:
-        """Give what reads the tags of one session over its line."""
-        return Poller(line, unit=self.unit, reads=reads, timeout_s=self.request_s, monotonic=self.monotonic)
+    def poller(
+        self, line: Line[ModbusWire], reads: Sequence[TagRead], prove: Callable[[], Awaitable[None]] | None = None
+    ) -> Poller:
+        """Give what reads the tags of one session over its line; `prove` as `Poller`."""
+        more: dict[str, Any] = {"timeout_s": self.request_s, "monotonic": self.monotonic}
+        return Poller(line, unit=self.unit, reads=reads, prove=prove, **more)
 
     def writer(self, line: Line[ModbusWire]) -> TagWriter:
         """Give what writes single tags of one session by hand over its line."""

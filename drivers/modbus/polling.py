@@ -2,10 +2,10 @@
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from drivers.base import MonotonicClock
+from drivers.base import DriverError, MonotonicClock
 from drivers.blocks import BAD, Block, Gathering
 from drivers.link import Line
 from drivers.modbus.tags import TagRead
@@ -23,8 +23,10 @@ _log = logging.getLogger(__name__)
 class Poller:
     """The tags of one session. A block is what one read brought, so its time is that of the read.
 
-    A read that the machine refuses is parted until only what it refuses is left; that is bad, and the rest
-    goes on. The plan so learned holds for a minute.
+    Another session of the link may have lost the connection meanwhile, and a fresh one may lead to another machine or
+    another program: `prove` looks at it before its values are believed, and raises `DriverError` where it is not the
+    one of this session. A read that the machine refuses is parted until only what it refuses is left; that is bad, and
+    the rest goes on. The plan so learned holds for a minute.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Poller:
         reads: Sequence[TagRead],
         timeout_s: float,
         monotonic: MonotonicClock,
+        prove: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._gathering = Gathering()
         self.take, self.listen = self._gathering.take, self._gathering.listen
@@ -43,9 +46,11 @@ class Poller:
         self._refused: tuple[str, ...] = ()
         self._told: set[str] = set()
         self._again_at_s: float | None = None
+        self._prove, self._proven = prove, line.number  # of the wire behind which the session's machine answers
 
     async def poll(self) -> None:
         """Read every tag once; raise `DriverError` where the machine, or its gateway, does not answer properly."""
+        await self._know_the_machine()
         if self._again_at_s is not None and self._monotonic() >= self._again_at_s:
             self._plan, self._refused, self._again_at_s = self._all, (), None
         refused: list[str] = []
@@ -76,6 +81,12 @@ class Poller:
         self._learn(tuple(kept), refused)
         self._put_bad(self._refused)
 
+    async def _know_the_machine(self) -> None:
+        """See that the machine behind a fresh connection is the one that the session was opened with."""
+        if self._prove is not None and self._proven != self._line.number:
+            await self._prove()
+            self._proven = self._line.number
+
     def _learn(self, plan: tuple[TagRead, ...], refused: Sequence[str]) -> None:
         """Go by what was learned of the machine in one whole poll."""
         if len(plan) != len(self._plan) or refused:
@@ -90,6 +101,8 @@ class Poller:
             words = await self._line.exchange(
                 lambda wire: wire.read_span(self._unit, read.span), timeout_s=self._timeout_s, turn_s=TURN_S
             )
+            if self._prove is not None and self._proven != self._line.number:
+                raise DriverError("the connection is a fresh one: what answers there is not known yet")
             if read.fence is None or read.fence.whole(words):
                 return words
         return None

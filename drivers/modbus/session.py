@@ -39,9 +39,9 @@ class ModbusMailboxDriver(ModbusMachine):
             blocks = _Registers(line, unit=self.unit, spec=self.spec, timeout_s=self.request_s)
             terms = Terms(spec=self.spec, bits=self.bits, answer_s=self.profile.timeout_s, monotonic=self.monotonic)
             identity = mailbox_identity(self.address)
-            poller = self.poller(line, reads_of(self.profile.tags, _fence(self.spec)))
-            session = _PolledSession(blocks, terms=terms, identity=identity, poller=poller, writer=self.writer(line))
+            session = _PolledSession(blocks, terms=terms, identity=identity, writer=self.writer(line))
             await session.open()
+            session.polled_by(self.poller(line, reads_of(self.profile.tags, _fence(self.spec)), session.prove))
             yield session
 
 
@@ -69,10 +69,13 @@ def mailbox_driver(*, url: str, profile: Profile, monotonic: MonotonicClock, lin
 class _PolledSession(MailboxSession):
     """The session of a machine behind the mailbox whose tags are polled."""
 
-    def __init__(self, blocks: Blocks, *, terms: Terms, identity: Identity, poller: Poller, writer: TagWriter) -> None:
+    def __init__(self, blocks: Blocks, *, terms: Terms, identity: Identity, writer: TagWriter) -> None:
         super().__init__(blocks, terms=terms, identity=identity)
-        self.poll, self.take, self.listen = poller.poll, poller.take, poller.listen  # the port's Polled
         self.read_tag, self.write_tag = writer.read_tag, writer.write_tag  # the port's Writable
+
+    def polled_by(self, poller: Poller) -> None:
+        """Have its tags read by this poller."""
+        self.poll, self.take, self.listen = poller.poll, poller.take, poller.listen  # the port's Polled
 
 
 def _fence(spec: MailboxMap) -> Fence:

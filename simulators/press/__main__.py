@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=default.seed)
     add("--tool", default=default.tool, help="code of the tool fitted")
     add("--max-jobs", type=int, default=default.max_jobs, help="MaxDownloadableJobOrders")
+    add("--extras", type=int, default=0, help="further values, each of which follows the cycles")
     add("--may-start-itself", action=argparse.BooleanOptionalAction, default=default.may_start_itself)
     add("--memory", type=Memory, choices=list(Memory), default=default.memory)
     add("--state-file", type=Path, default=None, help="file of a persistent memory; default beside the journal")

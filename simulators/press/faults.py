@@ -16,6 +16,18 @@ class Reply(StrEnum):
     NEVER = "never"  # this one answer never comes; other requests go on
 
 
+class Measured(StrEnum):
+    """What is shown of what the press measures; `text` and `array` are other data types than before."""
+
+    NORMAL = "normal"
+    UNCERTAIN = "uncertain"  # the values under an Uncertain status code
+    BAD = "bad"  # the values under a Bad status code
+    NULL = "null"  # no value, under Good
+    NAN = "nan"  # no number, under Good
+    TEXT = "text"
+    ARRAY = "array"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Faults:
     """What is wrong at present; the default is nothing.
@@ -30,6 +42,10 @@ class Faults:
     times: int | None = None
     namespace_missing: bool = False
     permits_bad: bool = False
+    measured: Measured = Measured.NORMAL
+    sessions_max: int | None = None  # whoever wants one more is told that there are too many
+    session_s: float | None = None  # a session ends after so long a silence, whatever was asked for
+    clock_off_s: float = 0.0  # by how much the times of its values are wrong
     frozen: bool = False  # nothing is answered or published; connections stay open
 
     @classmethod
@@ -41,6 +57,8 @@ class Faults:
         values = dict(wanted)
         if "reply" in values:
             values["reply"] = Reply(values["reply"])
+        if "measured" in values:
+            values["measured"] = Measured(values["measured"])
         if "methods" in values:
             values["methods"] = frozenset(values["methods"])
         return cls(**values)

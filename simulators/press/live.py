@@ -1,6 +1,7 @@
 """The press alive: its machine driven by the clock, its nodes kept equal to it, its panel attended."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,16 +9,16 @@ from typing import Any, Final, TypeVar
 
 from asyncua import ua
 from asyncua.common.node import Node
-from asyncua.server.server import Server
 from asyncua.ua.status_codes import StatusCodes
 
 from simulators.press import orders, types
-from simulators.press.faults import Faults, Switchboard
+from simulators.press.faults import Faults, Measured, Switchboard
 from simulators.press.jobs import STATE_TEXTS, WAITING, Job, JobState
 from simulators.press.machine import PressMachine
 from simulators.press.measures import Measures
 from simulators.press.nodes import PressNodes
 from simulators.press.settings import PressSimulation
+from simulators.press.wire import GatedServer
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ class LivePress:
         *,
         machine: PressMachine,
         nodes: PressNodes,
-        server: Server,
+        server: GatedServer,
         faults: Switchboard,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -47,6 +48,8 @@ class LivePress:
         self._wall = wall
         self._measures = Measures(seed=settings.seed)
         self._shown: dict[Node, Any] = {}
+        self._extras = dict(enumerate(nodes.extras))
+        self._extras_at: int | None = None  # the cycles that they follow
         self._showing = asyncio.Lock()
         self._changed = asyncio.Condition()
         self._woken = asyncio.Event()
@@ -82,6 +85,17 @@ class LivePress:
             self._measures.step(_MEASURE_S * self.settings.speed, running=self.machine.state == "running")
             await self._write(self._measured())
 
+    async def burst(self, count: int) -> None:
+        """Measure so many times at once, faster than anybody is told."""
+        for _ in range(count):
+            self._measures.step(_MEASURE_S, running=self.machine.state == "running")
+            await self._write(self._measured())
+
+    async def remove_extra(self, number: int) -> None:
+        """Let one of the further values be gone for good."""
+        self._extras.pop(number, None)
+        await self._server.remove(self._nodes.extras[number])
+
     async def attend(self) -> None:
         """Be the person who resets and presses Start whenever that is wanted; never returns."""
         while True:
@@ -106,14 +120,22 @@ class LivePress:
 
     def _measured(self) -> list[tuple[Node, ua.DataValue]]:
         """Give what was measured and counted, stamped with the time of day at which it was."""
-        stamp = ua.DateTime.fromtimestamp(self._wall(), UTC).replace(tzinfo=None)
-        measures, nodes = self._measures, self._nodes
+        faults = self.faults.present
+        stamp = ua.DateTime.fromtimestamp(self._wall() + faults.clock_off_s, UTC).replace(tzinfo=None)
+        measures, nodes, cycles = self._measures, self._nodes, self.machine.cycles_total
         values = (
             (nodes.temperature, ua.Variant(round(measures.temperature_c, 2), ua.VariantType.Double)),
             (nodes.pressure, ua.Variant(round(measures.pressure_bar, 1), ua.VariantType.Double)),
-            (nodes.cycles, ua.Variant(self.machine.cycles_total, ua.VariantType.UInt32)),
+            (nodes.cycles, ua.Variant(cycles, ua.VariantType.UInt32)),
         )
-        return [(node, ua.DataValue(value, SourceTimestamp=stamp)) for node, value in values]
+        stamped = [(node, _measured(value, stamp, faults.measured)) for node, value in values]
+        if cycles != self._extras_at:
+            self._extras_at = cycles
+            stamped += [
+                (node, ua.DataValue(ua.Variant(number + cycles, ua.VariantType.UInt32), SourceTimestamp=stamp))
+                for number, node in self._extras.items()
+            ]
+        return stamped
 
     def _values(self) -> list[tuple[Node, ua.DataValue]]:
         machine, nodes, jc = self.machine, self._nodes, self._nodes.indexes.jc
@@ -147,6 +169,18 @@ class LivePress:
 def _reset_and_start(machine: PressMachine, now: datetime) -> None:
     machine.reset(now)
     machine.press_start(now)
+
+
+def _measured(value: ua.Variant, stamp: Any, how: Measured) -> ua.DataValue:
+    codes = {Measured.UNCERTAIN: StatusCodes.UncertainLastUsableValue, Measured.BAD: StatusCodes.BadSensorFailure}
+    instead: dict[Measured, Callable[[], ua.Variant]] = {
+        Measured.NULL: lambda: ua.Variant(None),
+        Measured.NAN: lambda: ua.Variant(math.nan, ua.VariantType.Double),
+        Measured.TEXT: lambda: ua.Variant(f"about {value.Value}", ua.VariantType.String),
+        Measured.ARRAY: lambda: ua.Variant([value.Value], value.VariantType, is_array=True),
+    }
+    shown = instead[how]() if how in instead else value
+    return ua.DataValue(shown, ua.StatusCode(ua.UInt32(codes.get(how, StatusCodes.Good))), SourceTimestamp=stamp)
 
 
 def _permit(value: bool, faults: Faults) -> ua.DataValue:  # noqa: FBT001

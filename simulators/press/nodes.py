@@ -84,6 +84,7 @@ class PressNodes:
     pressure: Node
     cycles: Node
     standby: Node  # the only one that clients may write
+    extras: tuple[Node, ...]
     item_state: Node
     item_state_number: Node
     methods: dict[str, Node]
@@ -183,10 +184,15 @@ class _Builder:
             pressure=await self._variable(press, "Press.Pressure", self._own("Pressure"), value=0.0),
             cycles=await self._variable(press, "Press.Cycles", self._own("Cycles"), value=_NO_CYCLES),
             standby=await self._standby(press),
+            extras=tuple([await self._extra(press, number) for number in range(self._settings.extras)]),
             item_state=item_state,
             item_state_number=item_state_number,
             methods=methods,
         )
+
+    async def _extra(self, press: Node, number: int) -> Node:
+        name = f"Extra{number}"
+        return await self._variable(press, f"Press.{name}", self._own(name), value=_NO_CYCLES)
 
     async def _identification(self, press: Node) -> None:
         di = self._indexes.di

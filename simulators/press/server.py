@@ -5,11 +5,15 @@ import gc
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from asyncua import ua
 from asyncua.server.internal_server import InternalServer
+from asyncua.server.internal_session import InternalSession
+from asyncua.ua.uaerrors import BadTooManySessions
 
 from simulators.press.certificate import Certificate
+from simulators.press.queues import mark_what_is_lost
 from simulators.press.settings import PressSimulation
 from simulators.press.types import OWN
 from simulators.press.wire import GatedServer
@@ -44,6 +48,19 @@ class _Core(InternalServer):
     def __init__(self, *, keep_a_copy: bool) -> None:
         super().__init__()
         self._keep_a_copy = keep_a_copy
+        self.sessions_max: int | None = None
+        mark_what_is_lost(self.subscription_service)
+
+    def let_types_change(self) -> None:
+        """Let values take another data type than before, as where a controller's program was changed."""
+        self.aspace._is_expected_variant_type = lambda *_: True  # type: ignore[method-assign]  # noqa: SLF001
+
+    def create_session(self, name: str, *more: Any, **named: Any) -> InternalSession:
+        """Make a session, or refuse it where there are as many as there may be."""
+        open_now = len(self._external_sessions)
+        if self.sessions_max is not None and named.get("external") and open_now >= self.sessions_max:
+            raise BadTooManySessions
+        return super().create_session(name, *more, **named)
 
     async def load_standard_address_space(self, shelf_file: object = None) -> None:  # noqa: ARG002 - asyncua's signature
         """Fill the address space, from the copy where there is one."""

@@ -47,6 +47,7 @@ class PressSimulation(Pace):
     tool: str = "T-1"
     work_masters: tuple[str, ...] = ("tray",)  # only shown, never enforced
     max_jobs: int = 20
+    extras: int = 0  # further values, each of which follows the cycles
     may_start_itself: bool = True
     memory: Memory = Memory.VOLATILE
     state_file: Path | None = None  # where a persistent memory lies; default: beside the journal
@@ -61,7 +62,7 @@ class PressSimulation(Pace):
         Pace.__post_init__(self)
         if self.cycle_s <= 0 or self.setup_s < 0:
             raise ValueError("the cycle must be above 0, the set-up time not below it")
-        if self.pieces_per_cycle < 1 or self.max_jobs < 1 or not 0 <= self.scrap_rate <= 1:
+        if self.pieces_per_cycle < 1 or self.max_jobs < 1 or self.extras < 0 or not 0 <= self.scrap_rate <= 1:
             raise ValueError("a cycle makes a piece or more, the list holds a job or more, scrap is a share")
 
     @property

@@ -13,7 +13,7 @@ from simulators.controls import Panel, Touch
 from simulators.panel import Deed, panel_port
 from simulators.press import memory
 from simulators.press.certificate import Certificate, certificate_in
-from simulators.press.faults import Faults, Switchboard
+from simulators.press.faults import Faults, Measured, Switchboard
 from simulators.press.live import LivePress
 from simulators.press.machine import PressMachine
 from simulators.press.methods import JobMethods
@@ -78,6 +78,9 @@ async def running_press(settings: PressSimulation) -> AsyncIterator[RunningPress
 async def switch_faults(press: LivePress, server: GatedServer, faults: Faults) -> None:
     """Put faults in force: on the wire, in the nodes, in the answers."""
     press.faults.switch(faults)
+    server.limit_sessions(most=faults.sessions_max, silence_s=faults.session_s)
+    if faults.measured is not Measured.NORMAL:
+        server.let_types_change()
     if faults.frozen:
         server.gate.shut()
     await press.show()

@@ -5,10 +5,14 @@ import contextvars
 from typing import Any
 
 from asyncua import ua
+from asyncua.common.node import Node
 from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.server import Server
 from asyncua.server.uaprocessor import UaProcessor
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.status_codes import StatusCodes
 
+_SESSION_MIN_MS, _SESSION_MAX_MS = 5_000.0, 600_000.0  # asyncua's own
 _current: contextvars.ContextVar["GatedConnection"] = contextvars.ContextVar("press_connection")
 
 
@@ -128,6 +132,33 @@ class GatedServer(Server):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.gate = Gate()
+
+    def limit_sessions(self, *, most: int | None, silence_s: float | None) -> None:
+        """Let new sessions be few, or end after a short silence; None is as asyncua has it."""
+        core = self.iserver
+        core.sessions_max = most  # type: ignore[attr-defined]  # the press's own core
+        core.max_session_timeout_ms = _SESSION_MAX_MS if silence_s is None else silence_s * 1000
+        core.min_session_timeout_ms = min(_SESSION_MIN_MS, core.max_session_timeout_ms)
+
+    def let_types_change(self) -> None:
+        """Let values take another data type than before; clients may write what they like from then on."""
+        self.iserver.let_types_change()  # type: ignore[attr-defined]  # the press's own core
+
+    async def end_sessions(self) -> None:
+        """End every session, while its connection stays."""
+        sessions = self.iserver._external_sessions  # noqa: SLF001 - asyncua offers no list of them
+        for session in list(sessions.values()):
+            await session.close_session(True)
+
+    async def remove(self, node: Node) -> None:
+        """Remove a variable; whoever is told of its changes hears that it is gone, and nothing after that."""
+        gone = ua.StatusCode(ua.UInt32(StatusCodes.BadNodeIdUnknown))
+        await node.write_value(ua.DataValue(ua.Variant(), gone))
+        space = self.iserver.aspace
+        told = space._nodes[node.nodeid].attributes[AttributeIds.Value].datachange_callbacks  # noqa: SLF001
+        for handle in list(told):  # asyncua itself would call them once more, and not await that
+            space.delete_datachange_callback(handle)
+        await self.delete_nodes([node])
 
     async def start(self) -> None:
         """Start to listen; asyncua's own start offers no place for another protocol class."""

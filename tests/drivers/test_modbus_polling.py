@@ -263,6 +263,36 @@ async def test_a_late_reply_never_becomes_the_value_of_another_register(rtu: boo
         assert await polled(session) == {"r200": 200, "r300": 300}
 
 
+async def test_another_machine_behind_a_fresh_connection_tells_nothing_in_the_old_session() -> None:
+    """Its words may lie in another order, or mean something else: only a session that looks at its map may know."""
+    first, other = Measuring(), Measuring(little=True)
+    liar = Liar({1: first})
+    async with liar.listening() as port, opened(port, tags=registers(200), timeout_s=0.2) as session:
+        assert await polled(session) == {"r200": 200}
+        liar.plcs = {1: other}
+        for end in list(liar.open_now):
+            end.close()
+        for _ in range(3):  # the lost connection is noticed, then what is behind the next one
+            with pytest.raises(DriverError):
+                await session.poll()
+        assert told(session) == {}
+        assert (200, 1) not in other.reads
+
+
+async def test_a_machine_that_restarted_behind_a_fresh_connection_is_known_by_a_new_session_alone() -> None:
+    first = Measuring()
+    liar = Liar({1: first})
+    async with liar.listening() as port, opened(port, tags=registers(200), timeout_s=0.2) as session:
+        first.power_cut()
+        for end in list(liar.open_now):
+            end.close()
+        with pytest.raises(DriverError):
+            await session.poll()
+        with pytest.raises(DriverError, match="restarted"):
+            await session.poll()
+        assert told(session) == {}
+
+
 async def test_a_reply_to_the_read_before_fails_the_poll() -> None:
     liar, replies = Liar({1: Measuring()}), list[bytes]()
 

@@ -29,6 +29,7 @@ class Records:
     shop: list[dict[str, Any]]
     broker: list[dict[str, Any]]
     ledger: Path
+    others: frozenset[str] = frozenset()  # jobs that somebody else has given to the machine
     exact: bool = True  # the machine made no scrap, and nobody may make more than was ordered
 
 
@@ -53,6 +54,7 @@ def check(directory: Path, ledger: Path, *, press: Path | None = None, site: str
         shop=read_journal(directory / "shop.journal"),
         broker=read_journal(directory / "broker.journal"),
         ledger=ledger,
+        others=frozenset(entry["job"] for entry in read_journal(directory / "others.journal")),
     )
     return judge(records)
 
@@ -105,7 +107,7 @@ def _intents(records: Records, ledger: sqlite3.Connection) -> Iterator[Finding]:
         ).fetchone()
         if loads > intents:
             yield UNEXPLAINED, "I3", f"the machine received job {job} {loads} times, on {intents} intents"
-    known = {line[0] for line in ledger.execute("SELECT job_id FROM jobs")}
+    known = {line[0] for line in ledger.execute("SELECT job_id FROM jobs")} | records.others
     for job in {entry["job"] for entry in records.press if entry["event"] == "start"} - known:
         yield UNEXPLAINED, "I3", f"the machine started {job}, a job the ledger does not know"
 

@@ -1,11 +1,11 @@
 """A second gateway at the machine of the first: a ledger, a shop and lives of its own, in a directory within."""
 
 import json
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from tests.faults.checker import Finding
+from tests.faults.pressside import PressSide
 from tests.faults.scenes import Point, Scene
 from tests.faults.wireworld import ADDRESS, WireWorld
 
@@ -51,6 +51,12 @@ class GuestWorld(WireWorld):
         super().__init__(directory, scene)
         self._press_journal = host_of(directory) / "press.journal"
 
-    async def _start_machine(self, *, port: int, shift: int = 0) -> None:  # noqa: ARG002 - it has been started
-        self._machine_stack = AsyncExitStack()
-        self._url = (host_of(self._directory) / ADDRESS).read_text()
+    def _machine_of(self, scene: Scene) -> PressSide:
+        return _HostsPress(self._directory, scene, self._chance, None)
+
+
+class _HostsPress(PressSide):
+    """The press of the host, seen by the guest: it runs already, and is somebody else's to stop."""
+
+    async def start(self, *, shift: int = 0, certificate: str = "own") -> None:  # noqa: ARG002 - it has been started
+        self.url = (host_of(self._directory) / ADDRESS).read_text()

@@ -21,11 +21,12 @@ from gateway.ledger.database import Ledger, Tx, open_ledger
 from gateway.ledger.sql import change, rows
 from gateway.stages.board import Board
 from gateway.stages.intake import bind
-from tests.faults import filesystem, nameless, vitals, weakened, wirelife
+from tests.faults import filesystem, nameless, neighbours, vitals, weakened, wirelife
 from tests.faults.disk import library_in_use
 from tests.faults.remotes import UNKNOWN, Known, LifeClock, RemotePress, RemoteShop, Resting, publish_waiting
 from tests.faults.scenes import Act, Between, Point
 from tests.faults.strikes import Strikes
+from tests.faults.telling import telling
 from tests.faults.wire import Wire
 from tests.faults.world import ROUND_S
 from tests.stages.factory import PRESS, Factory, TestClock
@@ -115,8 +116,7 @@ class Body:
             place.press = RemotePress(wire=self._wire, identity=UNKNOWN)  # type: ignore[assignment]
             async with contextlib.AsyncExitStack() as stack:
                 if "machine" in addresses:
-                    driver, place.profile = wirelife.machine(self.point.scene, addresses["machine"])
-                    place.press = cast("Any", Known(driver))
+                    place.press = cast("Any", await self._machine(stack, place, ledger, addresses))
                 if "shop" in addresses:
                     nameless.install(self.directory)
                     place.shop = await stack.enter_async_context(wirelife.shop(self.point.scene, addresses["shop"]))
@@ -128,6 +128,22 @@ class Body:
                     return await self._rounds(life, ledger)
                 finally:
                     await life.hang_up()
+
+    async def _machine(
+        self, stack: contextlib.AsyncExitStack, place: Place, ledger: Ledger, addresses: Mapping[str, str]
+    ) -> Known:
+        """Give the driver of a real machine; what is beside it, and its samples, live as long as this life."""
+        scene = self.point.scene
+        driver, place.profile = wirelife.machine(scene, addresses, self.directory)
+        if "fingerprint" in addresses:
+            driver = neighbours.Noting(driver, self.directory / "refused-sessions.txt")
+        if "dead" in addresses:
+            dead, profile = wirelife.dead_unit(scene, addresses)
+            await stack.enter_async_context(neighbours.tended(dead, profile, ledger=ledger, clock=self._clock))
+        if scene.sampled:
+            more: dict[str, Any] = {"directory": self.directory, "boot": ledger.boot, "wire": self._wire}
+            driver = await stack.enter_async_context(telling(driver, place.profile, clock=self._clock, **more))
+        return Known(driver)
 
     async def _rounds(self, life: Life, ledger: Ledger) -> End:
         board = Board()

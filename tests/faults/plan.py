@@ -8,7 +8,8 @@ from tests.drivers.fake_machine import Fault
 from tests.faults import weakened
 from tests.faults.answers import PAGES, REDIRECTS, REFUSALS
 from tests.faults.oddities import MISTYPED
-from tests.faults.rows import PROCESS, TO_1970_S, Row
+from tests.faults.ovenside import DEAD_UNIT
+from tests.faults.rows import PROCESS, SAMPLED, TO_1970_S, Row
 from tests.faults.scenes import Act, Between, Order, Outcome, Point, Scene
 from tests.faults.traced import CALLS
 from tests.faults.wireworld import RESTORED
@@ -125,7 +126,12 @@ def _wired(chance: random.Random, where: str, wire: str) -> Scene:
     elif wire == RESTORED:
         orders = (Order(round=1, quantities=(1,)), Order(round=2, quantities=(chance.randint(1, 3),)))
     scene = Scene(name=f"{where}: {wire}", orders=orders, wire=wire, wire_seed=chance.randrange(2**31))
-    return replace(scene, shop="http") if where == "http" else replace(scene, machine=where)
+    if where == "http":
+        return replace(scene, shop="http")
+    if wire == DEAD_UNIT:
+        each = tuple(Order(round=number, quantities=(1,)) for number in range(1, 13))
+        scene = replace(scene, neighbour=True, orders=each)
+    return replace(scene, machine=where, sampled=wire in SAMPLED)
 
 
 def _of_deed(chance: random.Random, deed: str, points: int) -> Scene:
@@ -193,6 +199,23 @@ def _more_control_points(chance: random.Random, touched: Touched) -> Iterator[Po
         yield Point(index=0, row="control", scene=_wired(chance, "http", wire), weakness=weakness)
     stuck = _point(chance, Row(name="control", deed="stuck", points=("round",), amounts=(60.0,)), touched)
     yield replace(stuck, weakness=weakened.FED)
+
+
+def wire_controls(seed: int, each: int, *, slow: bool) -> list[Point]:
+    """Draw the control points of the protections that only a real wire shows; `slow`: also those that take long."""
+    chance = random.Random(f"wire control {seed}")
+    where = {
+        weakened.NO_QUALITY: ("opcua", "measured uncertain"),
+        weakened.NO_TEST_VALUES: ("modbus", "wrong word order"),
+        weakened.LET_GO: ("modbus", "previous"),
+        weakened.ALL_REST: ("modbus", DEAD_UNIT),
+    }
+    return [
+        Point(index=0, row="control", scene=_wired(chance, machine, wire), weakness=weakness)
+        for weakness, (machine, wire) in where.items()
+        if slow or weakness not in weakened.SLOW
+        for _ in range(each)
+    ]
 
 
 def _point(chance: random.Random, row: Row, touched: Touched, *, again: bool = True) -> Point:

@@ -29,6 +29,7 @@ class Row:
     needs: frozenset[str] = field(default_factory=frozenset)
 
 
+_SERIAL = frozenset({"serial line"})
 _DISK = frozenset({"recorded disk"})
 _ANYWHERE = ("intake:", "plan:", "intent:", "machine:", "receipt:", "result:", "clear:", "outbox:", "shop:", "broker:")
 
@@ -121,7 +122,7 @@ SHOP: tuple[Row, ...] = (
     Row(name="shop: ids reused after a restored backup", wire=(RESTORED,), weight=3),
     Row(name="shop: webhooks", why="belongs to the shops' own harness"),
 )
-_OPCUA = "tests/drivers/test_opcua_session.py"
+_MEASURED = ("uncertain", "bad", "null", "nan")
 OPCUA: tuple[Row, ...] = (
     Row(name="opcua: server restart", wire=("restart",), weight=2),
     Row(name="opcua: freeze", wire=("frozen",), weight=2),
@@ -135,16 +136,16 @@ OPCUA: tuple[Row, ...] = (
     Row(name="opcua: method that executes but never answers", wire=("never", "close"), weight=4),
     Row(name="opcua: killed with a session open", deed="kill", points=("round",), wire=("never", "cut"), weight=3),
     Row(name="opcua: chaos on the wire", wire=("delay", "drip", "cut", "corrupt", "duplicate", "stall"), weight=6),
+    Row(name="opcua: session cut, revised low", wire=("session cut",), weight=2),
+    Row(name="opcua: too many sessions", wire=("too many sessions",)),
+    Row(name="opcua: certificate changed", wire=("certificate changed",)),
+    Row(name="opcua: node removed among 500", wire=("node removed",)),
     Row(
-        name="opcua: session cut to 30 s, too many sessions", why=f"the simulated press has no such limit; see {_OPCUA}"
+        name="opcua: Uncertain, Bad, null and NaN values", wire=tuple(f"measured {how}" for how in _MEASURED), weight=3
     ),
-    Row(
-        name="opcua: certificate changed", why="one press has one certificate; see tests/drivers/test_opcua_security.py"
-    ),
-    Row(
-        name="opcua: node removed among 500, datatype changed, queue overflow, clock skew",
-        why="belongs to telemetry; see tests/drivers/test_opcua_telemetry.py and test_opcua_sampling.py",
-    ),
+    Row(name="opcua: datatype changed", wire=("measured text", "measured array")),
+    Row(name="opcua: queue overflow", wire=("queue overflow",)),
+    Row(name="opcua: clock skew", wire=("machine clock off",)),
 )
 MODBUS: tuple[Row, ...] = (
     Row(
@@ -169,16 +170,22 @@ MODBUS: tuple[Row, ...] = (
     Row(name="modbus: killed with the mailbox in use", deed="kill", points=("round",), wire=("never", "cut"), weight=4),
     Row(name="modbus: chaos on the wire", wire=("delay", "drip", "cut", "corrupt", "duplicate", "stall"), weight=6),
     Row(name="10,000 reconnects without leak", deed="reconnect", points=("round",), wire=("nothing",)),
-    Row(name="modbus: wrong word order", why="found when the session opens; see tests/drivers/test_modbus_session.py"),
-    Row(name="modbus: second master", why="the simulated oven has one; see tests/drivers/test_modbus_session.py"),
+    Row(name="modbus: wrong word order", wire=("wrong word order",), weight=2),
+    Row(name="modbus: second master", wire=("second master",), weight=3),
     Row(
-        name="modbus: late reply on RTU, adapter unplugged",
-        why="needs a serial line; see tests/drivers/test_modbus_wire.py",
+        name="modbus: late reply of the previous request (RTU)", wire=("rtu late reply", "rtu previous"), needs=_SERIAL
     ),
-    Row(
-        name="modbus: one dead unit behind a gateway",
-        why="the simulated oven is one unit; see tests/drivers/test_modbus_wire.py",
-    ),
+    Row(name="modbus: garbage and lost answers (RTU)", wire=("rtu garbage", "rtu never"), needs=_SERIAL),
+    Row(name="modbus: adapter unplugged", wire=("rtu unplugged",), needs=_SERIAL),
+    Row(name="modbus: one dead unit behind a gateway", wire=("dead unit",)),
+)
+SAMPLED = frozenset(  # what the chaos on a wire does where the machine's values are published and judged
+    {
+        *("delay", "drip", "cut", "duplicate", "stall", "restart", "frozen", "black hole", "session cut"),
+        *("certificate changed", "node removed", "queue overflow", "machine clock off", "measured text"),
+        *("measured array", *(f"measured {how}" for how in _MEASURED), "torn value", "wrong word order"),
+        *("reboot, memory kept", "reboot, memory lost", "previous", "late reply", "rtu late reply", "rtu previous"),
+    }
 )
 LOAD: tuple[Row, ...] = (
     Row(name="load: 10,000 orders at once", deed="crowd"),

@@ -46,6 +46,8 @@ class Scene:
     shop: str = "memory"
     wire: str = ""  # what the chaos on the wire does, where there is one
     wire_seed: int = 0
+    sampled: bool = False  # the machine's values are published, and judged by what it wrote down itself
+    neighbour: bool = False  # a second machine goes wrong, and this one must not suffer (I13)
 
     @property
     def is_wired(self) -> bool:
@@ -101,3 +103,4 @@ class Outcome:
     touched: dict[str, int] = field(default_factory=dict)
     skipped: str = ""
     took_s: float = 0.0
+    finished: int | None = None  # jobs that a neighbour had ended where they were counted

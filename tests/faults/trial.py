@@ -11,29 +11,42 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.faults import bounds, checker, filesystem, guest
+from tests.faults import bounds, checker, filesystem, guest, samples, strangers
 from tests.faults.checker import UNEXPLAINED
 from tests.faults.life import End, be
 from tests.faults.scenes import Outcome, Point
 from tests.faults.traced import Call, kill_at, wait_for_tracer
 from tests.faults.watchdog import Watchdog
+from tests.faults.weakened import ON_WIRES
 from tests.faults.wire import Wire
 from tests.faults.wireworld import WireWorld
 from tests.faults.world import World, serve
 
 LIVES_MAX = 9
+CONTROL_S = 20.0  # the same, where a protection on a wire is out: it need not come to rest
 LIFE_S = 90.0  # real seconds after which a life is stuck
 FULL_S = 6.0  # real seconds that a full disk stays full
 LONG_LIFE_S = 600.0
 RECOVERY_S = 30.0  # I8
+KEPT_SHARE = 0.95  # I13
 _SHM = Path("/dev/shm")
 
 
 def run(point: Point) -> Outcome:
-    """Run a point in this process and children of its own."""
+    """Run a point in this process and children of its own; where a neighbour counts, beside a twin without a fault."""
+    outcome = _run(point)
+    if point.scene.neighbour and outcome.finished is not None:
+        twin = _run(replace(point, scene=replace(point.scene, wire=""), weakness=""))
+        if twin.finished is None or outcome.finished < KEPT_SHARE * twin.finished:
+            text = f"a machine beside one that is dead ended {outcome.finished} jobs, its twin {twin.finished}"
+            outcome.findings.append((UNEXPLAINED, "I13", text))
+    return outcome
+
+
+def _run(point: Point) -> Outcome:
     outcome = Outcome(point=point)
     began = time.monotonic()
     root = _SHM if os.access(_SHM, os.W_OK) else None
@@ -96,6 +109,8 @@ class _Trial:
             wire.close()
         finally:
             _end(world)
+        finished = self.directory / "finished.txt"
+        self.outcome.finished = int(finished.read_text()) if finished.exists() else None
         self.outcome.struck = happened or scene.name == "edited" or (self.directory / "struck").exists()
         if (
             not any(invariant == "I8" for _, invariant, _ in self.outcome.findings)
@@ -106,6 +121,7 @@ class _Trial:
                 self.directory, self.state / "ledger.db", press=press, site=scene.site
             )
         self.outcome.findings += bounds.check(self.directory)
+        self.outcome.findings += [*samples.check(self.directory), *strangers.check(self.directory)]
 
     @property
     def _is_guest(self) -> bool:
@@ -160,7 +176,7 @@ class _Trial:
                 os.kill(child, signal.SIGKILL)
                 if not self._patience(number)[1]:
                     os.waitpid(child, 0)
-                    (self.directory / f"{number}-broken.txt").write_text(f"it hung for {LIFE_S:g} s")
+                    (self.directory / f"{number}-broken.txt").write_text(f"it hung for {self._patience(number)[0]:g} s")
                     return int(End.BROKEN)
                 (self.directory / "struck").touch()
         finally:
@@ -200,7 +216,7 @@ class _Trial:
                 return LONG_LIFE_S, False
             if act.deed == "outside":
                 return act.amount, True
-        return LIFE_S, False
+        return (CONTROL_S if self.point.weakness in ON_WIRES else LIFE_S), False
 
     def _after(self, number: int, code: int) -> None:
         """Do to the files what follows from how this life ended."""

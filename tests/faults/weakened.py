@@ -6,13 +6,18 @@ from typing import Any
 
 import httpx
 
+from drivers import mailbox
 from drivers.base import Command, CommandKind, DriverError, Receipt
+from drivers.blocks import GOOD
+from drivers.link import Link
+from drivers.opcua import telemetry
 from gateway import sdnotify
 from gateway.domain import dispatch
 from gateway.ledger import engine
 from gateway.shops import http
 from gateway.shops.fields import Fields
 from gateway.stages.tend import Visit
+from gateway.uplink.spool import Spool
 from tests.faults import without_intent
 from tests.stages.lives import Life
 
@@ -20,11 +25,22 @@ NO_INTENT = "no intent record"
 NO_SYNC = "synchronous=OFF"
 RESEND = "resend on timeout"
 CLEAR_FIRST = "clear before result"
+NO_QUALITY = "quality of values"
+NO_TEST_VALUES = "test values of the map"
+LET_GO = "samples kept until acknowledged"
+ALL_REST = "a dead unit rests alone"
+ON_WIRES = {  # those that only a real wire shows, and the invariant that must tell
+    NO_QUALITY: "I12",
+    LET_GO: "I5",
+    NO_TEST_VALUES: "I12",
+    ALL_REST: "I13",
+}
+SLOW = frozenset({NO_TEST_VALUES, ALL_REST})  # they take their time to be found
 REDIRECTED = "redirects followed"
 GUESSED = "odd rows guessed"
 TALKATIVE = "addresses in the log"
 FED = "watchdog fed by a thread"
-WEAKNESSES = (NO_INTENT, NO_SYNC, RESEND, CLEAR_FIRST, REDIRECTED, GUESSED, TALKATIVE, FED)
+WEAKNESSES = (NO_INTENT, NO_SYNC, RESEND, CLEAR_FIRST, REDIRECTED, GUESSED, TALKATIVE, FED, *ON_WIRES)
 FEED_S = 0.2
 
 
@@ -38,6 +54,14 @@ def weaken(weakness: str) -> None:
                 ("synchronous", "OFF", 0) if name == "synchronous" else (name, value, expected)
                 for name, value, expected in engine.PRAGMAS
             )
+        case "quality of values":
+            telemetry._SEVERITIES = (GOOD, GOOD, GOOD, GOOD)
+        case "test values of the map":
+            mailbox._check_map = lambda *_: None
+        case "samples kept until acknowledged":
+            _let_go_at_once()
+        case "a dead unit rests alone":
+            _rest_together()
         case "redirects followed":
             httpx.AsyncClient = _Following  # type: ignore[misc]
         case "odd rows guessed":
@@ -55,6 +79,30 @@ def weaken(weakness: str) -> None:
 def life(weakness: str) -> type[Life]:
     """Give the kind of life that has this weakness."""
     return {RESEND: _Resending, CLEAR_FIRST: _ClearingFirst}.get(weakness, Life)
+
+
+def _let_go_at_once() -> None:
+    """Let the spool let go of a sample before the broker has it."""
+    keep = Spool.keep
+
+    def kept(spool: Spool, *what: Any, **more: Any) -> Any:
+        sample = keep(spool, *what, **more)
+        spool.acknowledged(sample)
+        return sample
+
+    Spool.keep = kept  # type: ignore[method-assign, assignment]
+
+
+def _rest_together() -> None:
+    """Let a unit that does not answer rest with the whole line that it shares."""
+    check = Link._check
+
+    def checked(link: Link[Any], unit: int, deadline_s: float | None) -> None:
+        for resting in tuple(link._resting) or (unit,):
+            check(link, resting, deadline_s)
+        check(link, unit, deadline_s)
+
+    Link._check = checked  # type: ignore[method-assign, assignment]
 
 
 class _Following(httpx.AsyncClient):

@@ -1,40 +1,37 @@
 """The world behind real sockets: the simulated press, oven and shop, each behind a relay that can spoil what passes."""
 
 import asyncio
+import json
 import os
 import random
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gateway.errors import UplinkError
 from simulators import journal
-from simulators.controls import Panel
-from simulators.modbus_faults import Lie
-from simulators.oven.faults import OvenFaults
-from simulators.oven.settings import OvenSimulation, Retention
-from simulators.oven.simulation import RunningOven, running_oven
 from simulators.press import server
-from simulators.press.faults import Faults, Reply
 from simulators.press.settings import PressSimulation
-from simulators.press.simulation import RunningPress, running_press
 from simulators.shop import RunningShop, ShopSimulation, Wanted, running_shop
 from simulators.shop.store import Backup, Store
 from tests.faults import nameless
 from tests.faults.answers import SPOILT_ANSWERS, STRAYS, Answers
 from tests.faults.chaos import SPOILS, Relay
 from tests.faults.oddities import EXTRA, ODDITIES
+from tests.faults.ovenside import OvenSide
+from tests.faults.pressside import PressSide
 from tests.faults.scenes import Scene
+from tests.faults.truths import Truths
 from tests.faults.world import Journal, World
 
-CYCLE_S = 0.05
 KEY, SECRET = "ck_canary", "cs_canary"
 EPISODES = 2  # how often it goes wrong, each for some rounds
 EPISODE_ROUNDS = (3, 14)  # the first and the last round in which an episode begins
+NEIGHBOUR_ROUND = 24  # where the jobs that a neighbour has finished are counted
+_BROKER_TROUBLE = 11  # one sample in so many is lost at the broker, and of another one the answer is
 ADDRESS = "address"  # the file that says where the machine is
 RESTORED = "shop restored from a backup"
-_METHODS = ("StoreAndStart", "Store", "Start", "Clear")
 
 
 def warm() -> None:
@@ -67,7 +64,8 @@ class WireWorld(World):
         self._directory = directory
         self._chance = random.Random(scene.wire_seed)
         self._stack = AsyncExitStack()
-        self._machine: RunningPress | RunningOven | None = None
+        self._side = self._machine_of(scene)
+        self._samples, self._heard = Journal(directory / "samples.journal"), 0
         self._running_shop: RunningShop | None = None
         self._press_journal = directory / "press.journal"
         self._shop_journal = Journal(directory / "shop.journal")
@@ -79,12 +77,20 @@ class WireWorld(World):
         self._backup: Backup | None = None
         self.struck = scene.guest  # of two gateways each is in the way of the other
 
+    def _machine_of(self, scene: Scene) -> PressSide | OvenSide | None:
+        truths = Truths(self._directory / "truths.journal") if scene.sampled else None
+        if truths is not None:
+            truths.watch()
+        if scene.machine == "opcua":
+            return PressSide(self._directory, scene, self._chance, truths)
+        return OvenSide(self._directory, scene, self._chance) if scene.machine == "modbus" else None
+
     async def start(self) -> None:
         """Start what is real in this scene."""
-        if self.scene.machine != "memory":
-            await self._start_machine(port=0)
-            (self._directory / ADDRESS).write_text(self._url)
-            await self._relay("machine", _port(self._url))
+        if self._side is not None:
+            await self._side.start()
+            (self._directory / ADDRESS).write_text(self._side.url)
+            await self._relay("machine", _port(self._side.url))
         if self.scene.shop == "http":
             ahead = {"clock 1 h ahead": 1, "clock 1 h behind": -1}.get(self.scene.wire, 0)
             now = datetime.now(UTC)
@@ -99,15 +105,15 @@ class WireWorld(World):
 
     async def close(self) -> None:
         """End everything."""
-        await self._machine_stack.aclose() if self.scene.machine != "memory" else None
+        if self._side is not None:
+            await self._side.close()
         await self._stack.aclose()
 
     async def do_addresses(self) -> dict[str, str]:
         """Give the addresses of the near ends."""
-        found = {}
-        if "machine" in self._relays:
-            parts = urlsplit(self._url)
-            found["machine"] = f"{parts.scheme}://127.0.0.1:{self._relays['machine'].port}{parts.path}"
+        found: dict[str, str] = {}
+        if self._side is not None:
+            found |= self._side.addresses(self._relays["machine"].port)
         if "shop" in self._relays:
             host = nameless.HOST if self.scene.wire == nameless.AWAY else "127.0.0.1"
             found["shop"] = f"http://{host}:{self._relays['shop'].port}"
@@ -121,10 +127,14 @@ class WireWorld(World):
             self._stable = self._stable + 1 if over and pulled else 0
             over = self._stable > 3  # what one pull did not show, the next one does
         if (rounds := self._episodes.get(self._rounds)) is not None:
-            self._heal_at = self._rounds + rounds
-            await self._break()
+            self._heal_at = self._rounds + max(rounds, await self._break())
         elif self._rounds == self._heal_at:
             await self._heal()
+        elif self._rounds > self._heal_at and isinstance(self._side, OvenSide):
+            await self._side.tidy()
+        if self.scene.neighbour:
+            self._count_finished()
+            over = over and self._rounds > NEIGHBOUR_ROUND
         return over and self._rounds > max(*self._episodes, self._heal_at)
 
     async def do_truth(self) -> tuple[frozenset[str], dict[str, int]]:
@@ -137,6 +147,22 @@ class WireWorld(World):
     async def do_between(self, cut: bool) -> None:
         if self.scene.machine == "memory":
             await super().do_between(cut)
+
+    async def do_sample(self, payload: bytes) -> None:
+        """Be the broker of samples: most are heard and acknowledged."""
+        self._heard += 1
+        trouble = self._heard % _BROKER_TROUBLE if self.scene.machine != "memory" else 0
+        if trouble == 1:
+            raise UplinkError("the broker is away")
+        self._samples.write(**json.loads(payload))
+        if trouble == _BROKER_TROUBLE // 2:
+            raise UplinkError("the broker's answer was lost")
+
+    def _count_finished(self) -> None:
+        if self._rounds == NEIGHBOUR_ROUND:
+            entries = journal.read(self._directory / "press.journal")
+            finished = sum(entry.event is journal.Event.END for entry in entries)
+            (self._directory / "finished.txt").write_text(str(finished))
 
     async def do_struck(self) -> bool:
         """Say whether anything went wrong."""
@@ -180,10 +206,11 @@ class WireWorld(World):
 
     # What goes wrong --------------------------------------------------------------------------------
 
-    async def _break(self) -> None:
+    async def _break(self) -> int:
+        """Let it go wrong; give for how many rounds that lasts at least."""
         wire = self.scene.wire
-        if wire == "nothing" or wire in ODDITIES:
-            return
+        if wire in ("", "nothing") or wire in ODDITIES:
+            return 0
         relay = self._relays["shop" if self.scene.shop == "http" else "machine"]
         if wire in SPOILS:
             relay.spoil = wire
@@ -191,6 +218,9 @@ class WireWorld(World):
             relay.spoil, relay.left = wire, self._chance.randint(1, 4)
         elif wire == "black hole":
             relay.spoil, relay.one_in = "stall", 1
+        elif wire == "one connection":
+            self.struck = True
+            relay.spoil = "stall"
         elif wire == nameless.AWAY:
             self.struck = True
             nameless.take_away(self._directory, times=self._chance.randint(1, 6))
@@ -198,23 +228,18 @@ class WireWorld(World):
             self._restore_shop()
         elif self._running_shop is not None:
             self._spoil_shop(wire)
-        elif isinstance(self._machine, RunningOven):
+        elif self._side is not None:
             self.struck = True
-            await self._break_oven(self._machine, wire)
-        elif self._machine is not None:
-            self.struck = True
-            await self._break_press(self._machine, wire)
+            return await self._side.break_down()
+        return 0
 
     async def _heal(self) -> None:
         for relay in self._relays.values():
             relay.spoil, relay.one_in = "", 4
         if self._running_shop is not None:
             self._running_shop.faults.clear()
-        if isinstance(self._machine, RunningOven):
-            await self._machine.power(cut=False)
-            await self._machine.break_down(OvenFaults())
-        elif self._machine is not None:
-            await self._machine.break_down(Faults())
+        if self._side is not None:
+            await self._side.heal()
 
     def _spoil_shop(self, wire: str) -> None:
         assert self._running_shop is not None
@@ -232,70 +257,6 @@ class WireWorld(World):
         }.get(wire, ("", None))
         if kind:
             shop.faults.put(kind, times=times, method=method, seconds=1)
-
-    async def _break_oven(self, oven: RunningOven, wire: str) -> None:
-        times, functions = self._chance.randint(1, 3), frozenset({self._chance.choice((3, 6, 16))})
-        if wire in ("reboot, memory kept", "reboot, memory lost"):
-            await oven.power(cut=True, lose=wire.endswith("lost"))
-        elif wire == "torn value":
-            await oven.break_down(OvenFaults(torn=True))
-        elif wire == "torn write":
-            await oven.break_down(OvenFaults(torn_write=True))
-        elif wire == "frozen":
-            await oven.break_down(OvenFaults(frozen=True))
-        elif wire == "late reply":
-            await oven.break_down(OvenFaults(late_s=1.2, functions=functions, times=times))
-        elif wire == "one connection":
-            self._relays["machine"].spoil = "stall"
-        elif wire.startswith("exception "):
-            fault = OvenFaults(exception=int(wire.split()[1]), functions=functions, times=times)
-            await oven.break_down(replace(fault, executes=self._chance.random() < 0.5))
-        else:
-            await oven.break_down(OvenFaults(lie=Lie(wire), functions=functions, times=times))
-
-    async def _break_press(self, press: RunningPress, wire: str) -> None:
-        times, methods = self._chance.randint(1, 2), frozenset({self._chance.choice(_METHODS)})
-        if wire in ("restart", "restart with other indexes"):
-            port = _port(self._url)
-            await self._machine_stack.aclose()
-            await self._start_machine(port=port, shift=3 if wire != "restart" else 0)
-        elif wire in ("bad", "never", "close", "uncertain"):
-            await press.break_down(Faults(reply=Reply(wire), methods=methods, times=times))
-        elif wire == "late":
-            await press.break_down(Faults(late_s=1.3, methods=methods, times=times))
-        else:
-            await press.break_down(
-                Faults(
-                    frozen=wire == "frozen",
-                    namespace_missing=wire == "nodes missing",
-                    permits_bad=wire == "bad permits",
-                )
-            )
-
-    async def _start_machine(self, *, port: int, shift: int = 0) -> None:
-        self._machine_stack = AsyncExitStack()
-        diary = self._directory / "press.journal"
-        if self.scene.machine == "opcua":
-            settings = PressSimulation(
-                journal=diary, cycle_s=CYCLE_S, panel=Panel.AUTO, person_s=0.05, port=port, namespace_shift=shift
-            )
-            press = await self._machine_stack.enter_async_context(running_press(settings))
-            self._machine, self._url = press, press.endpoint
-        else:
-            oven_settings = OvenSimulation(
-                journal=diary,
-                name="press-1",
-                cycle_s=CYCLE_S,
-                panel=Panel.AUTO,
-                person_s=0.05,
-                port=port,
-                one_connection=self.scene.wire == "one connection",
-                retention=Retention.SYNCHRONOUS,
-            )
-            if self.scene.wire == "nothing":  # whoever connects need not wait for its next heartbeat
-                oven_settings = replace(oven_settings, scan_s=0.002, heartbeat_s=0.004)
-            oven = await self._machine_stack.enter_async_context(running_oven(oven_settings))
-            self._machine, self._url = oven, oven.url
 
     async def _before_shop(self, target: int) -> None:
         """Put before the shop what this scene needs there."""

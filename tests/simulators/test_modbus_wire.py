@@ -100,6 +100,16 @@ async def test_another_unit_does_not_answer(server: ModbusServer, shelf: Shelf) 
     assert shelf.writes == 0
 
 
+async def test_another_unit_may_be_so_dead_that_not_even_the_gateway_tells(server: ModbusServer, shelf: Shelf) -> None:
+    await server.switch(WireFaults(mute=True))
+    async with raw(server.port) as peer:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await peer.ask(WRITE, unit=2)
+        assert shelf.writes == 0
+        assert await peer.ask(WRITE)
+
+
 @pytest.mark.parametrize(
     "junk", [b"GET / HTTP/1.1\r\n\r\n", b"\0\1\0\1\0\2\1\3", b"\0\1\0\0\0\1\1", b"\0\1\0\0\xff\xff\1"]
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from asyncua import ua
+from asyncua.client.client import Client
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
-from simulators.press.faults import Faults, Reply
+from simulators.press.faults import Faults, Measured, Reply
 from simulators.press.settings import PressSimulation
 from simulators.press.simulation import RunningPress, running_press
 from tests.eventually import eventually
@@ -134,6 +136,82 @@ async def test_the_permits_can_be_bad_and_recover(press: RunningPress, client: P
         assert (value.StatusCode.is_bad(), value.Value.Value) == (True, None)
     await press.break_down(Faults())
     assert await client.read("Press.Permits.HandedOver") is True
+
+
+@pytest.mark.parametrize(
+    ("measured", "severity", "value"),
+    [
+        (Measured.UNCERTAIN, 1, 22.0),
+        (Measured.BAD, 2, None),
+        (Measured.NULL, 0, None),
+        (Measured.NAN, 0, math.nan),
+        (Measured.TEXT, 0, "about"),
+        (Measured.ARRAY, 0, []),
+    ],
+)
+async def test_what_is_measured_can_be_anything_and_recover(
+    press: RunningPress, client: PressClient, measured: Measured, severity: int, value: Any
+) -> None:
+    node = client.own_node("Press.Temperature")
+    await press.break_down(Faults(measured=measured))
+    await press.press.burst(1)
+    seen = await node.read_data_value(raise_on_bad_status=False)
+    assert seen.StatusCode.value >> 30 == severity
+    assert type(seen.Value.Value) is type(value)
+    await press.break_down(Faults())
+    await press.press.burst(1)
+    assert isinstance(await node.read_value(), float)
+
+
+async def test_the_clock_of_what_is_measured_can_be_off(press: RunningPress, client: PressClient) -> None:
+    node = client.own_node("Press.Temperature")
+    await press.break_down(Faults(clock_off_s=-3600))
+    await press.press.burst(1)
+    early = (await node.read_data_value()).SourceTimestamp
+    await press.break_down(Faults())
+    await press.press.burst(1)
+    assert 3590 < ((await node.read_data_value()).SourceTimestamp - early).total_seconds() < 3660
+
+
+async def test_there_may_be_no_room_for_one_more_session(press: RunningPress, client: PressClient) -> None:
+    await press.break_down(Faults(sessions_max=1))
+    with pytest.raises(UaStatusCodeError, match="BadTooManySessions"):
+        async with connected(press.endpoint):
+            pass
+    assert await client.jobs() == {}
+    await press.break_down(Faults())
+    async with connected(press.endpoint) as other:
+        assert await other.jobs() == {}
+
+
+async def test_sessions_end_while_their_connections_stay_and_new_ones_are_short(press: RunningPress) -> None:
+    await press.break_down(Faults(session_s=0.5))
+    other = Client(press.endpoint, timeout=5, watchdog_intervall=3600)
+    await other.connect()
+    try:
+        assert other.session_timeout == 500
+        await press.server.end_sessions()
+        with pytest.raises(UaStatusCodeError):
+            await other.get_server_node().read_browse_name()
+    finally:
+        with contextlib.suppress(UaError, ConnectionError):
+            await other.disconnect()
+
+
+async def test_a_full_queue_says_that_it_has_lost_something(press: RunningPress, client: PressClient) -> None:
+    statuses: list[int] = []
+
+    class Changes:
+        def datachange_notification(self, _node: Any, _value: Any, notification: Any) -> None:
+            statuses.append(notification.monitored_item.Value.StatusCode.value)
+
+    subscription = await client.client.create_subscription(100, Changes())
+    await subscription.subscribe_data_change(client.own_node("Press.Temperature"), queuesize=3)
+    await eventually(lambda: statuses == [0])
+    await press.press.burst(9)
+    await eventually(lambda: len(statuses) >= 4)
+    assert statuses[1:4] == [0x480, 0, 0]
+    await subscription.delete()
 
 
 async def test_the_job_control_namespace_can_be_missing(press: RunningPress, client: PressClient) -> None:
