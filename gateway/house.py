@@ -27,10 +27,11 @@ from gateway.keeping import keep, look_after, open_backups
 from gateway.ledger import machines
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.facts import milliseconds
+from gateway.publishing import publisher
 from gateway.settings import Settings
 from gateway.settings.models import MachineSettings, SecuritySettings, ShopSettings
 from gateway.shops.access import ShopAccess
-from gateway.shops.base import Prices, Shop
+from gateway.shops.base import Coupons, Prices, Shop
 from gateway.shops.catalog import open_shop
 from gateway.stages.board import Board
 from gateway.stages.intake import Intake, intake
@@ -38,17 +39,13 @@ from gateway.stages.kpi import watch_kpis
 from gateway.stages.plan import Floor, planning_stage
 from gateway.stages.price import price_stage
 from gateway.stages.pricing import Pricing, promise_at_intake
-from gateway.stages.publish import publish
 from gateway.stages.recover import STANDING as RECOVERY
 from gateway.stages.recover import afterwards
-from gateway.stages.report import drain, report, report_offers
+from gateway.stages.report import drain, report, report_coupons, report_offers
 from gateway.stages.sample import Sampling
-from gateway.stages.samples_out import SamplesOut
 from gateway.stages.tend import Machine, tend
-from gateway.uplink.base import BrokerAccess
 from gateway.uplink.samples import Encoder
 from gateway.uplink.spool import Limits, Policy, Spool, open_spool
-from gateway.uplink.topics import Topics
 
 STATION = "station"  # the protocol of a place where a person works
 UNKNOWN_PRICE_MINOR = 1_000_000_00  # stands in for a list price nobody has told: no break-even holds a release back
@@ -96,6 +93,7 @@ class House:
             shops=tuple(self._settings.shops),
             stations=self._stations,
             floor=self._floor(),
+            pricing=self._pricing({}),
             started_at=self._clock.now(),
         )
 
@@ -154,9 +152,8 @@ class House:
                 else partial(drain, f"shop:{name}", ledger=ledger, clock=clock)
             )
             group.create_task(afterwards(told, ledger=ledger, clock=clock), name=f"report {name}")
-            if settings.write_back and settings.prices and isinstance(shop, Prices):
-                offers = partial(report_offers, name, shop, ledger=ledger, board=board, clock=clock, log=log)
-                group.create_task(afterwards(offers, ledger=ledger, clock=clock), name=f"offers {name}")
+            if settings.write_back and settings.prices:
+                self._start_prices(group, name, shop)
         for name, machine in self._settings.machines.items():
             driver = self._driver(name, machine)
             if spool is not None and self._profiles[name].tags:
@@ -172,12 +169,19 @@ class House:
                 log=log,
             )
             group.create_task(owner, name=f"tend {name}")
-        group.create_task(
-            planning_stage(ledger, self._floor(), clock=clock, log=log),
-            name="plan",
-        )
+        group.create_task(planning_stage(ledger, self._floor(), clock=clock, log=log), name="plan")
         group.create_task(price_stage(pricing, ledger=ledger, board=board, clock=clock, log=log), name="price")
-        group.create_task(self._publisher(spool), name="publish")
+        speaking = publisher(
+            self._settings,
+            spool,
+            gateway_id=self._gateway_id,
+            pricing=pricing,
+            ledger=ledger,
+            board=board,
+            clock=clock,
+            log=log,
+        )
+        group.create_task(speaking, name="publish")
         group.create_task(self._kpis(), name="kpis")
         keep(
             group,
@@ -190,6 +194,16 @@ class House:
             clock=clock,
             log=log,
         )
+
+    def _start_prices(self, group: asyncio.TaskGroup, name: str, shop: Shop) -> None:
+        """Start what tells a shop its prices and coupons, as far as it has them."""
+        ledger, board, clock, log = self._ledger, self._board, self._clock, self._log
+        if isinstance(shop, Prices):
+            offers = partial(report_offers, name, shop, ledger=ledger, board=board, clock=clock, log=log)
+            group.create_task(afterwards(offers, ledger=ledger, clock=clock), name=f"offers {name}")
+        if isinstance(shop, Coupons):
+            coupons = partial(report_coupons, name, shop, ledger=ledger, board=board, clock=clock, log=log)
+            group.create_task(afterwards(coupons, ledger=ledger, clock=clock), name=f"coupons {name}")
 
     async def pulse(self) -> NoReturn:
         """Prove progress: the loop turns, and the ledger takes a write or says that the disk is full.
@@ -247,6 +261,7 @@ class House:
             range=self._range,
             rules=rules,
             mode=Mode(settings.pricing.mode),
+            advise_for=timedelta(days=settings.pricing.advise_days),
             zone=ZoneInfo(settings.site.timezone),
             shops={name: shop for name, shop in shops.items() if isinstance(shop, Prices)},
             write_back=frozenset(name for name, shop in settings.shops.items() if shop.write_back and shop.prices),
@@ -345,41 +360,6 @@ class House:
             pieces_per_cycle={family.name: family.pieces_per_cycle for family in self._range.families.values()},
             timezone=self._settings.site.timezone,
             clock=self._clock,
-        )
-
-    def _publisher(self, spool: Spool | None) -> Any:
-        mqtt = self._settings.mqtt
-        if mqtt is None or spool is None:
-            return drain("mqtt", ledger=self._ledger, clock=self._clock)
-        access = BrokerAccess(
-            url=mqtt.url,
-            client_id=self._gateway_id,
-            username=mqtt.username,
-            password=None if mqtt.password is None else mqtt.password.reveal(),
-            ca_file=mqtt.ca,
-            receive_maximum=mqtt.receive_maximum,
-            ack_deadline_s=mqtt.ack_deadline_s,
-        )
-        topics = Topics(
-            base=self._settings.mqtt_base,
-            gateway_id=self._gateway_id,
-            machines={name: (machine.area, machine.line) for name, machine in self._settings.machines.items()},
-        )
-        samples = SamplesOut(
-            spool,
-            topics,
-            self._clock,
-            in_flight=mqtt.receive_maximum,
-            history_per_s=self._settings.spool.history_per_s,
-        )
-        return publish(
-            self._ledger,
-            self._board,
-            access=access,
-            topics=topics,
-            clock=self._clock,
-            log=self._log,
-            samples=samples,
         )
 
 

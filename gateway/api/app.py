@@ -14,6 +14,7 @@ from gateway.api.changes import change_routes
 from gateway.api.commissioning import commissioning_routes
 from gateway.api.desk import Desk, View
 from gateway.api.person import Asked, Person, ReasonAsked, found
+from gateway.api.pricing import pricing_routes, proposal_routes
 from gateway.api.probing import probe_routes
 from gateway.api.runs import run_routes
 from gateway.api.stock import stock_routes
@@ -71,6 +72,8 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(_acts(desk), prefix="/api/v1")
     app.include_router(change_routes(desk), prefix="/api/v1")
     app.include_router(run_routes(desk), prefix="/api/v1/runs")
+    app.include_router(pricing_routes(desk), prefix="/api/v1/pricing")
+    app.include_router(proposal_routes(desk), prefix="/api/v1/proposals")
     app.include_router(probe_routes(desk), prefix="/api/v1/machines")
     app.include_router(commissioning_routes(desk), prefix="/api/v1/machines")
     app.include_router(_stations(desk), prefix="/api/v1/stations")

@@ -21,6 +21,7 @@ from gateway.ledger import (
     machines,
     outbox,
     probes,
+    proposals,
     recovery,
     run_views,
     views,
@@ -31,6 +32,7 @@ from gateway.stages.backup import Backups
 from gateway.stages.board import Board
 from gateway.stages.disk import STANDING as DISK
 from gateway.stages.plan import Floor
+from gateway.stages.pricing import Pricing
 from gateway.stages.recover import STANDING as RECOVERY
 
 View = dict[str, Any]
@@ -60,6 +62,7 @@ class Desk:
     started_at: datetime
     stations: Mapping[str, Station] = field(default_factory=dict)
     floor: Floor | None = None
+    pricing: Pricing | None = None
     backups: Backups | None = None
 
     async def status(self) -> View:
@@ -74,6 +77,7 @@ class Desk:
             "now": to_text(self.clock.now()),
             **counts,
             "exceptions_open": await self.ledger.read(exceptions.count_open),
+            "proposals_open": await self.ledger.read(lambda tx: proposals.count_open(tx, now=self.clock.now())),
             "to_do": await self.ledger.read(run_views.to_do),
             "machines": await self.list_machines(),
             "links": self.links(),

@@ -49,7 +49,10 @@ class Kind(Enum):
     CHANGED_LATE = _of("order", "changed after release", "abort", "withdraw", "make_anyway", "to_shelf", "close")
     WANTED_AGAIN = _of("order", "wanted again after it was cancelled", "close")
     ANOTHER_ORDER = _of("order", "another order under the same number", "close")
-    NOT_TOLD = Question(about=("order", "offer"), cause="the shop refuses to be told", actions=("replay", "close"))
+    NOT_TOLD = Question(
+        about=("order", "offer", "coupon"), cause="the shop refuses to be told", actions=("replay", "close")
+    )
+    NOT_KEPT = _of("price", "the shop does not keep its price", "close")
     ANOTHER_SITE = _of("shop", "another site answers", "close", stop=True)
     REMADE = _of("requirement", "remade too often", "retry", "close")
     HOMELESS = _of("requirement", "its family is not configured", "retry", "close")

@@ -44,7 +44,10 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Logged:
-    """An offer as it stands in the log. `shown_at`: when the shop took it; None where it has not, or need not."""
+    """An offer as it stands in the log. `shown_at`: when the shop took it; None where it has not, or need not.
+
+    `family` prices it; `product_id` is the shop's name for the article.
+    """
 
     offer_id: int
     offer: Offer
@@ -52,6 +55,8 @@ class Logged:
     valid_until: datetime | None = None
     to_shop: bool = False
     shown_at: datetime | None = None
+    family: str = ""
+    product_id: str = ""
 
     @property
     def seen_from(self) -> datetime | None:

@@ -68,11 +68,12 @@ def move_runs(tx: Tx, state_dir: Path, *, before: datetime) -> int:
 
 
 def move_settled(tx: Tx, state_dir: Path, *, before: datetime) -> int:
-    """Move one batch of resolved exceptions and of offers that ended; give their number."""
+    """Move one batch of resolved exceptions, offers that ended and proposals that were answered; give their number."""
     moved = 0
     for name, at, condition in (
         ("exceptions", "resolved_at", "state = 'resolved'"),
         ("offers", "valid_until", "valid_until IS NOT NULL"),
+        ("proposals", "decided_at", "state <> 'open'"),
     ):
         found = rows(
             tx,
@@ -85,6 +86,14 @@ def move_settled(tx: Tx, state_dir: Path, *, before: datetime) -> int:
             _move(tx, state_dir / ARCHIVE / f"{year}.db", Leaving(found={name: numbers}))
         moved += len(found)
     return moved
+
+
+def move_prices(tx: Tx, state_dir: Path, *, before: datetime) -> int:
+    """Move one batch of logged prices that another had replaced by a time, never the last; give their number."""
+    found = rows(tx, _REPLACED, before=to_text(before), limit=BATCH * 10)
+    for year, numbers in _years(found):
+        _move(tx, state_dir / ARCHIVE / f"{year}.db", Leaving(found={"price_log": numbers}))
+    return len(found)
 
 
 def move_events(tx: Tx, state_dir: Path, *, before: datetime) -> int:
@@ -153,6 +162,12 @@ _FINISHED = f"""
           SELECT 1 FROM allocations b JOIN requirements q USING (requirement_id) JOIN order_lines m USING (line_id)
           WHERE b.job_id = j.job_id AND m.order_id <> o.order_id)))
     ORDER BY o.order_id LIMIT :limit"""  # noqa: S608 - constants
+
+_REPLACED = """
+    SELECT p.price_id AS number, substr(p.at, 1, 4) AS year FROM price_log p WHERE EXISTS (
+      SELECT 1 FROM price_log q WHERE q.shop = p.shop AND q.sku = p.sku AND q.currency = p.currency
+      AND q.market = p.market AND q.at <= :before AND (q.at > p.at OR (q.at = p.at AND q.price_id > p.price_id)))
+    ORDER BY p.price_id LIMIT :limit"""
 
 _EMPTY_RUNS = f"""
     SELECT r.run_id AS number, substr(r.opened_at, 1, 4) AS year FROM runs r

@@ -13,7 +13,7 @@ CLOSED = "campaign.closed"
 _WEEK = timedelta(days=7)
 
 
-def campaign_seen(tx: Tx, family: str, *, now: datetime, approved: bool = False) -> CampaignSeen:
+def campaign_seen(tx: Tx, family: str, *, now: datetime) -> CampaignSeen:
     """Give the campaign of a family as it stands."""
     before = row(
         tx,
@@ -38,7 +38,7 @@ def campaign_seen(tx: Tx, family: str, *, now: datetime, approved: bool = False)
             opened = None
     if opened is not None:
         lasted += max(timedelta(0), now - opened)
-    return CampaignSeen(open=opened is not None, hours_week=lasted / timedelta(hours=1), approved=approved)
+    return CampaignSeen(open=opened is not None, hours_week=lasted / timedelta(hours=1))
 
 
 def follow_campaign(tx: Tx, family: str, decided: CampaignDecision, *, why: str, now: datetime) -> bool:

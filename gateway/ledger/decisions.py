@@ -40,7 +40,7 @@ def decide(
             line_id = _cancel_after_release(tx, name, now=now)
             if action != "to_shelf":
                 ending.end_jobs(tx, line_id, abort=action == "abort", who=who, now=now)
-        case "order" | "offer", "replay":
+        case "order" | "offer" | "coupon", "replay":
             letters.replay(tx, subject, who=who, now=now)
         case "requirement", "retry":
             _allow_more_remakes(tx, int(name))

@@ -51,9 +51,16 @@ def history(tx: Tx, subject: str, limit: int) -> list[dict[str, Any]]:
 
 
 def last_act_of_a_person(tx: Tx) -> datetime | None:
-    """Give when a named person last did anything, or None."""
-    found = row(tx, "SELECT max(at) AS at FROM events WHERE substr(who, 1, 7) = 'person:'")
-    return None if found is None or found["at"] is None else to_time(found["at"])
+    """Give when a named person last did anything that tells of somebody at the machines, or None.
+
+    Prices are followed from anywhere: who answers a proposal or freezes them keeps no machine armed.
+    """
+    found = row(
+        tx,
+        "SELECT at FROM events WHERE substr(who, 1, 7) = 'person:' AND substr(what, 1, 8) <> 'pricing.' "
+        "AND substr(what, 1, 9) <> 'proposal.' ORDER BY at DESC LIMIT 1",
+    )
+    return None if found is None else to_time(found["at"])
 
 
 def _read(text: str | None) -> Any:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.domain.price_log import LOOK_BACK, Entry, Lowest, lowest_price
 from gateway.ledger import events, facts
 from gateway.ledger.database import Tx
-from gateway.ledger.sql import Row, change, insert, row
+from gateway.ledger.sql import Row, change, insert, row, rows
 from gateway.ledger.times import to_text, to_time
 
 
@@ -96,6 +97,23 @@ def set_list_price(tx: Tx, shop: str, sku: str, currency: str, price_minor: int,
         before_minor=None if before is None else before["price_minor"],
     )
     return True
+
+
+def lowest(tx: Tx, shop: str, sku: str, currency: str, *, now: datetime) -> Lowest | None:
+    """Give the lowest price of the last 30 days by our own log, None for an article never seen."""
+    since = to_text(now - LOOK_BACK)
+    found = rows(
+        tx,
+        "SELECT price_minor, at FROM price_log WHERE shop = :shop AND sku = :sku AND market = '' "
+        "AND currency = :currency AND at >= COALESCE((SELECT MAX(at) FROM price_log WHERE shop = :shop "
+        "AND sku = :sku AND market = '' AND currency = :currency AND at <= :since), :since) "
+        "ORDER BY at, price_id",
+        shop=shop,
+        sku=sku,
+        currency=currency,
+        since=since,
+    )
+    return lowest_price([Entry(at=to_time(one["at"]), price_minor=one["price_minor"]) for one in found], now=now)
 
 
 def log_price(tx: Tx, shop: str, sku: str, currency: str, price_minor: int, *, at: datetime) -> None:

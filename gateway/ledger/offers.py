@@ -1,20 +1,23 @@
 """The offer log: what customers were told when, what binds for an order, and what a shop has yet to be told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import orjson
 
+from gateway.domain.exceptions import Kind
 from gateway.domain.offers import Logged, Offer, binding_promise, moves_of
 from gateway.domain.pricing import PriceMove
 from gateway.ledger import events, facts, outbox
 from gateway.ledger.database import Tx, ring
+from gateway.ledger.exceptions import open_exception
 from gateway.ledger.list_prices import ListPrice, listed, log_price
 from gateway.ledger.sql import Row, change, insert, row, rows
 from gateway.ledger.times import to_text, to_time
 
 KIND = "offer"  # of a shop's fact that is an offer; the others are the status of an order
+_KEYS = ("_kvot_promise", "_kvot_lead_days", "_kvot_run_closes_at", "_kvot_campaign")
 _REACH = 50  # offers looked back on for one order: each of them was replaced before the shop had shown it
 _COLUMNS = "offer_id, sku, price_minor, currency, promise_at, campaign, body, valid_from, valid_until"
 
@@ -54,6 +57,26 @@ def offered(tx: Tx, shop: str) -> frozenset[str]:
     """Give the articles of a shop that have an offer in force."""
     found = rows(tx, "SELECT DISTINCT sku FROM offers WHERE shop = :shop AND valid_until IS NULL", shop=shop)
     return frozenset(one["sku"] for one in found)
+
+
+def in_force(tx: Tx) -> list[tuple[str, str, Logged]]:
+    """Give every offer in force, with its shop and article."""
+    found = rows(
+        tx,
+        f"SELECT shop, {_COLUMNS} FROM offers WHERE valid_until IS NULL ORDER BY shop, sku",  # noqa: S608 - a constant
+    )
+    return [(one["shop"], one["sku"], _logged(one)) for one in found]
+
+
+def least_list_price(tx: Tx, family: str) -> int | None:
+    """Give the lowest list price of the articles a family prices, None where none is offered."""
+    found = row(
+        tx,
+        "SELECT MIN(json_extract(body, '$.list_minor')) AS least FROM offers "
+        "WHERE valid_until IS NULL AND json_extract(body, '$.family') = :family",
+        family=family,
+    )
+    return None if found is None or found["least"] is None else int(found["least"])
 
 
 def price_moves(tx: Tx, shop: str, sku: str, *, base: ListPrice, since: datetime) -> tuple[PriceMove, ...]:
@@ -110,6 +133,7 @@ def publish(tx: Tx, one: Publication, *, now: datetime) -> bool:
         "lead_s": round(one.offer.lead.total_seconds()),
         "closes_at": None if one.offer.closes_at is None else to_text(one.offer.closes_at),
         "family": one.family,
+        "product_id": one.product_id,
         "list_minor": one.list_minor,
         "changed": one.changed,
         "wanted": [one.offer.price_minor, values] if one.write else None,
@@ -137,7 +161,10 @@ def publish(tx: Tx, one: Publication, *, now: datetime) -> bool:
 
 
 def write_again(tx: Tx, shop: str, sku: str, product_id: str, *, now: datetime) -> bool:
-    """Tell the shop once more what is in force, because it shows another price; False while it is being told."""
+    """Tell the shop once more what is in force, because it shows another price; False while it is being told.
+
+    When it happens again to the same offer, somebody is asked: another program may write there too.
+    """
     logged = standing(tx, shop, sku)
     waiting = row(
         tx,
@@ -147,24 +174,35 @@ def write_again(tx: Tx, shop: str, sku: str, product_id: str, *, now: datetime) 
     )
     if logged is None or not logged.to_shop or waiting is not None:
         return False
-    offer = logged.offer
-    events.record(
+    offer, subject = logged.offer, f"sku:{shop}/{sku}"
+    again = row(
         tx,
-        what="price.drifted",
-        who=f"shop:{shop}",
-        subject=f"sku:{shop}/{sku}",
-        at=now,
-        after={"price_minor": offer.price_minor, "offer_id": logged.offer_id},
+        "SELECT 1 FROM events WHERE subject = :subject AND what = 'price.drifted' "
+        "AND json_extract(after, '$.offer_id') = :id LIMIT 1",
+        subject=subject,
+        id=logged.offer_id,
     )
+    story = {"price_minor": offer.price_minor, "offer_id": logged.offer_id}
+    events.record(tx, what="price.drifted", who=f"shop:{shop}", subject=subject, at=now, after=story)
+    if again is not None:
+        evidence = {"shop": shop, "sku": sku, **story}
+        open_exception(tx, Kind.NOT_KEPT, subject=f"price:{shop}/{sku}", evidence=evidence, at=now)
     _enqueue(tx, shop, sku, product_id=product_id, offer_id=logged.offer_id, offer=offer, now=now, price_kept=False)
     return True
 
 
-def withdraw(tx: Tx, shop: str, skus: Sequence[str], *, now: datetime) -> None:
-    """End the offers of articles that are no longer priced, and what the shop has yet to hear of them."""
+def withdraw(tx: Tx, shop: str, skus: Sequence[str], *, sold: Collection[str], now: datetime) -> None:
+    """End the offers of articles that are no longer priced, and what the shop has yet to hear of them.
+
+    Of those that are still `sold` the shop forgets promise and campaign, which nobody keeps true any more; their prices
+    stay as they are.
+    """
     for sku in skus:
+        logged = standing(tx, shop, sku)
         _end(tx, shop, sku, now=now)
         forget_waiting(tx, shop, sku)
+        if logged is not None and logged.to_shop and sku in sold:
+            _post(tx, shop, sku, product_id=logged.product_id, offer_id=0, values=dict.fromkeys(_KEYS, ""), now=now)
         facts.post(tx, "offer.ended", at=now, shop=shop, sku=sku)
 
 
@@ -267,15 +305,40 @@ def _enqueue(
     dropped = forget_waiting(tx, shop, sku)
     known = listed(tx, shop, sku, offer.currency)
     there = price_kept and known is not None and known.in_force_minor == offer.price_minor and not dropped
+    _post(
+        tx,
+        shop,
+        sku,
+        product_id=product_id,
+        offer_id=offer_id,
+        values=_shop_values(offer),
+        now=now,
+        price_minor=None if there else offer.price_minor,
+        currency=offer.currency,
+    )
+
+
+def _post(
+    tx: Tx,
+    shop: str,
+    sku: str,
+    *,
+    product_id: str,
+    offer_id: int,
+    values: Mapping[str, str],
+    now: datetime,
+    price_minor: int | None = None,
+    currency: str | None = None,
+) -> None:
     body = {
         "kind": KIND,
         "shop": shop,
         "sku": sku,
         "product_id": product_id,
         "offer_id": offer_id,
-        "price_minor": None if there else offer.price_minor,
-        "currency": offer.currency,
-        "values": _shop_values(offer),
+        "price_minor": price_minor,
+        "currency": currency,
+        "values": values,
     }
     outbox.post(tx, destination=f"shop:{shop}", subject=f"offer:{sku}", body=body, at=now)
     ring(tx, bell(shop))
@@ -307,12 +370,10 @@ def _tell_world(tx: Tx, one: Publication, offer_id: int, *, now: datetime) -> No
 
 def _shop_values(offer: Offer) -> dict[str, str]:
     """Give the metadata of an article; a run that does not close, and no campaign, are empty texts."""
-    return {
-        "_kvot_promise": to_text(offer.promise_at),
-        "_kvot_lead_days": str(offer.lead_days),
-        "_kvot_run_closes_at": "" if offer.closes_at is None else to_text(offer.closes_at),
-        "_kvot_campaign": offer.campaign or "",
-    }
+    closes = "" if offer.closes_at is None else to_text(offer.closes_at)
+    return dict(
+        zip(_KEYS, (to_text(offer.promise_at), str(offer.lead_days), closes, offer.campaign or ""), strict=True)
+    )
 
 
 def _logged(found: Row) -> Logged:
@@ -332,4 +393,6 @@ def _logged(found: Row) -> Logged:
         valid_until=None if until is None else to_time(until),
         to_shop=body["to_shop"],
         shown_at=None if shown_at is None else to_time(shown_at),
+        family=body["family"],
+        product_id=body["product_id"],
     )

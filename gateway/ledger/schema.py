@@ -361,6 +361,7 @@ stock, run_needs, shelf = schema_stock.stock, schema_stock.run_needs, schema_sto
 
 offers, list_prices, price_log = schema_prices.offers, schema_prices.list_prices, schema_prices.price_log
 quotes, proposals = schema_prices.quotes, schema_prices.proposals
+pricing_control, reductions = schema_prices.pricing_control, schema_prices.reductions
 
 # What people and the world are told (schema_told.py) ------------------------------------------------
 

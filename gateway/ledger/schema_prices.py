@@ -1,4 +1,4 @@
-"""The tables of offers, prices, quotes and proposals."""
+"""The tables of offers, prices, quotes, proposals, and how far prices may go."""
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, Text
 
@@ -74,8 +74,56 @@ proposals = table(
     words("body", "{}"),
     words("state", "open"),
     words("created_at"),
-    maybe("expires_at"),
+    words("expires_at"),
     maybe("decided_by"),
     maybe("decided_at"),
-    among("state", ("open", "approved", "rejected", "expired", "applied")),
+    maybe("reason"),
+    among("state", ("open", "approved", "rejected", "expired")),
+    sqlite_autoincrement=True,
+)
+Index("proposals_by_subject", proposals.c.kind, proposals.c.subject, proposals.c.proposal_id)
+Index("proposals_by_state", proposals.c.state, proposals.c.created_at)
+Index(
+    "one_open_proposal",
+    proposals.c.kind,
+    proposals.c.subject,
+    unique=True,
+    sqlite_where=proposals.c.state == "open",
+    postgresql_where=proposals.c.state == "open",
+)
+
+# What people (and the broker, which may only restrict) said of a family; the row '' is about all of them.
+pricing_control = table(
+    "pricing_control",
+    Column("family", Text, primary_key=True),
+    maybe("mode"),
+    maybe("mode_by"),
+    maybe("mode_at"),
+    maybe("frozen"),  # here: prices stand; at_list: the list price is put back and stands
+    maybe("frozen_by"),
+    maybe("frozen_at"),
+    maybe("frozen_why"),
+    maybe("priced_since"),  # when the family was priced first
+    among("mode", ("off", "advise", "auto")),
+    among("frozen", ("here", "at_list")),
+)
+
+# An announced reduction: approved by a person, at most one in 30 days for a family. closed_at null: it is open.
+reductions = table(
+    "reductions",
+    Column("reduction_id", Integer, primary_key=True),
+    words("family"),
+    words("code"),
+    words("body", "{}"),
+    words("opened_at"),
+    maybe("closed_at"),
+    sqlite_autoincrement=True,
+)
+Index("reductions_by_family", reductions.c.family, reductions.c.reduction_id)
+Index(
+    "one_open_reduction",
+    reductions.c.family,
+    unique=True,
+    sqlite_where=reductions.c.closed_at.is_(None),
+    postgresql_where=reductions.c.closed_at.is_(None),
 )

@@ -27,8 +27,10 @@ Band = Annotated[tuple[Factor, Factor], Field(description="Lowest and highest fa
 class PricingSettings(Model):
     """How far prices and campaigns go by themselves; promises and the start of runs do not depend on it."""
 
-    mode: Literal["off", "advise", "auto"] = "off"
+    mode: Literal["off", "advise", "auto"] = "advise"
     """off: prices stay; advise: each change waits for a person; auto: inside the automatic band without asking."""
+    advise_days: Annotated[int, Field(ge=0, le=365)] = 28
+    """Days from its first price on in which each price and campaign of a family waits for a person, also with auto."""
     currency: Currency | None = None
     """What all costs under families are written in (ISO 4217)."""
 

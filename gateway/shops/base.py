@@ -1,7 +1,9 @@
-"""The port between the gateway and a shop: orders in, status back, and prices where a shop can be priced."""
+"""The port between the gateway and a shop: orders in, status back, prices and coupons where a shop has them."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
 from gateway.domain.orders import ShopOrder
@@ -64,4 +66,29 @@ class Prices(Protocol):
 
         Writing the same again changes nothing.
         """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coupon:
+    """A code that takes `percent` off some articles, `uses` times at most, until a time. The code is in lower case."""
+
+    code: str
+    percent: Decimal
+    product_ids: tuple[str, ...]
+    uses: int
+    until: datetime
+    text: str = ""
+
+
+@runtime_checkable
+class Coupons(Protocol):
+    """The further ability of a shop that has coupons. Every method raises `ShopError` like those of `Shop`."""
+
+    async def put_coupon(self, coupon: Coupon) -> None:
+        """Have a coupon of this code that says all this, and see that it is there; the same again changes nothing."""
+        ...
+
+    async def end_coupon(self, code: str) -> None:
+        """Have no coupon of this code; none there is no error."""
         ...

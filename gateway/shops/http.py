@@ -86,6 +86,14 @@ class Exchange:
         """
         return await self._ask("PUT", path, (), body=body)
 
+    async def post(self, path: str, body: Mapping[str, object], *, also: Collection[int] = ()) -> Answer:
+        """Make something, once; statuses in `also` are answers too. Raises like `put`."""
+        return await self._ask("POST", path, (), also=also, body=body)
+
+    async def delete(self, path: str, query: Pairs = (), *, also: Collection[int] = ()) -> Answer:
+        """Remove something, once; statuses in `also` are answers too. Raises like `put`."""
+        return await self._ask("DELETE", path, query, also=also)
+
     async def _ask(
         self,
         method: str,

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from gateway.domain.orders import ShopOrder
 from gateway.errors import ShopError, ShopRefusedError
 from gateway.shops.access import ShopAccess
-from gateway.shops.base import Batch, Shop, ShopProduct
+from gateway.shops.base import Batch, Coupon, Shop, ShopProduct
 from gateway.shops.fields import parse_utc
 from gateway.shops.http import Answer, Exchange, open_exchange
+from gateway.shops.woocommerce_coupons import end_coupon, put_coupon
 from gateway.shops.woocommerce_map import MapSettings, has_refunds, set_aside, to_order
 from gateway.shops.woocommerce_products import kept_meta, read_products, write_product
 
@@ -118,6 +119,14 @@ class WooCommerce:
     async def write_offer(self, product_id: str, *, price_minor: int | None, values: Mapping[str, str]) -> None:
         """Set regular price and metadata of a product or variation, and see in the answer that they are there."""
         await write_product(self._exchange, self._access, product_id, price_minor=price_minor, values=values)
+
+    async def put_coupon(self, coupon: Coupon) -> None:
+        """Have a coupon of this code, and see in the answer that it says what it should."""
+        await put_coupon(self._exchange, self._access, coupon)
+
+    async def end_coupon(self, code: str) -> None:
+        """Remove the coupon of this code, if it is there."""
+        await end_coupon(self._exchange, self._access, code)
 
     # Reading
 

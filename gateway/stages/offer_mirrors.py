@@ -28,7 +28,7 @@ class RunView:
 
 
 def run_mirror(
-    view: RunView, rules: FamilyRules, plan: RunPlan, *, sources: Sequence[Source], zone: tzinfo
+    view: RunView, rules: FamilyRules, plan: RunPlan, *, sources: Sequence[Source], frozen: bool, zone: tzinfo
 ) -> Mapping[str, object]:
     """Give `runs/<family>/open`."""
     return {
@@ -72,13 +72,16 @@ def run_mirror(
         "at_risk": list(plan.at_risk),
         "confidence": round(plan.confidence, _HOURS),
         "mode": plan.mode.value,
+        "frozen": frozen,
         "inputs": {source.name: {"age_s": round(source.age_s), "stale": source.stale} for source in sources},
         "reasons": reasons_view(plan.reasons, zone=zone, currency=plan.price.currency),
     }
 
 
-def offer_mirror(shop: str, sku: str, family: str, offer: Offer, plan: RunPlan, *, zone: tzinfo) -> Value:
-    """Give what `offers/<sku>` says of one shop; nothing in it changes but with the offer itself."""
+def offer_mirror(
+    shop: str, sku: str, family: str, offer: Offer, plan: RunPlan, *, lowest_minor: int | None, zone: tzinfo
+) -> Value:
+    """Give what `offers/<sku>` says of one shop; nothing in it changes but with the offer, and the lowest price."""
     return {
         "sku": sku,
         "shop": shop,
@@ -87,6 +90,7 @@ def offer_mirror(shop: str, sku: str, family: str, offer: Offer, plan: RunPlan, 
         "list_minor": plan.price.list_minor,
         "currency": offer.currency,
         "factor": round(offer.price_minor / plan.price.list_minor, _SHARE),
+        "lowest_30d_minor": lowest_minor,
         "promise_at": to_text(offer.promise_at),
         "lead_days": offer.lead_days,
         "closes_at": _time(offer.closes_at),

@@ -13,9 +13,11 @@ from gateway.domain.runs import Candidate, Situation, collect, release
 from gateway.ledger import collecting, recovery, setups
 from gateway.ledger.database import Ledger, Tx, ring
 from gateway.ledger.machines import arming
+from gateway.ledger.offers import least_list_price
 from gateway.ledger.serving import serve
 from gateway.ledger.shortages import supplied
 
+BY_THRESHOLD: Final = "release_threshold"
 LOOK_AGAIN_S = 5.0  # a latest start comes without anybody ordering
 PORTION: Final = 100  # joins of one event: other events wait no longer than these take
 
@@ -64,11 +66,22 @@ def plan_once(tx: Tx, floor: Floor, *, site: str, epoch: int, now: datetime) -> 
         if run.family not in families:
             continue
         family = families[run.family]
-        due = release(run, family, situation(tx, floor, now=now))
+        scene = situation(tx, floor, now=now)
+        due = release(run, family, scene)
+        if due is not None and due.reason == BY_THRESHOLD:
+            due = release(run, family, _by_list_price(tx, scene, family.name))
         decided = supplied(tx, run.run_id, due, family, now=now)
         if decided is not None:
             released += setups.release(tx, decided, families, site=site, epoch=epoch, now=now)
     return released
+
+
+def _by_list_price(tx: Tx, scene: Situation, family: str) -> Situation:
+    """Give the same situation at the list price that the shop shows: it decides whether so few units pay the set-up."""
+    list_minor, rules = least_list_price(tx, family), scene.rules[family]
+    if list_minor is None:
+        return scene
+    return replace(scene, rules={family: replace(rules, price=replace(rules.price, list_minor=list_minor))})
 
 
 def situation(tx: Tx, floor: Floor, *, now: datetime) -> Situation:

@@ -1,16 +1,17 @@
 """Runs become offers: every change is planned, told on the board, logged, and written back to the shops."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, Never
 
 from gateway.clock import Clock
 from gateway.domain.exceptions import Kind
-from gateway.domain.offers import Offer, Origin, make_offer, what_changed, whose_price
-from gateway.domain.pricing import About, FamilyRules, Mode, Policy, Published, RunPlan, Seen, Source, render
+from gateway.domain.offers import Origin, make_offer, what_changed, whose_price
+from gateway.domain.pricing import About, CampaignKind, FamilyRules, Mode, Published, RunPlan, Seen, Source
+from gateway.domain.reductions import Reduced, percent_off
 from gateway.domain.runs import foresee
 from gateway.domain.standing import expectation
 from gateway.errors import ShopError
@@ -21,50 +22,22 @@ from gateway.ledger.exceptions import open_exception, settle
 from gateway.ledger.expectations import Awaited, awaited, expect
 from gateway.ledger.list_prices import listed, set_list_price
 from gateway.ledger.offers import Publication
-from gateway.ledger.proposals import expire, propose, propose_near
+from gateway.ledger.pricing_control import BELL, acts, begin
+from gateway.ledger.proposals import known
+from gateway.ledger.reductions import Announced, follow_reduction
 from gateway.shops.base import ShopProduct
 from gateway.stages.backoff import Backoff
 from gateway.stages.board import Board
+from gateway.stages.decided import Decided, Priced, texts
 from gateway.stages.link import LinkState
 from gateway.stages.offer_mirrors import campaign_view, offer_mirror, run_mirror
-from gateway.stages.pricing import Ages, Article, FamilySeen, Pricing, Sold, look
+from gateway.stages.pricing import CAMPAIGN, REDUCTION, Ages, Article, FamilySeen, Pricing, Sold, look
+from gateway.stages.proposing import Step, proposal_steps
 
-BELL: Final = "price"
 LOOK_AGAIN_S: Final = 1.0  # machine time; business time may run faster
 PAUSE_S: Final = 0.2  # between two rounds, however often the bell rings
 READ_S: Final = 30.0  # how often a shop is asked for its prices
 FAMILIES: Final = 32  # planned in one step: neither the ledger nor the loop is held for a whole round
-_UNKNOWN: Final = -1  # what was proposed before this life
-
-Step = Callable[[Tx], object]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Priced:
-    """An article with its plan, the offer that follows from it, and what is different about that."""
-
-    article: Article
-    rules: FamilyRules
-    plan: RunPlan
-    offer: Offer
-    changed: tuple[str, ...]
-    write: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Decided:
-    """What a round found out about one family. `plan`: of an article whose campaign is open, else of the first."""
-
-    seen: FamilySeen
-    rules: FamilyRules
-    plan: RunPlan
-    sources: tuple[Source, ...]
-    articles: tuple[Priced, ...]
-
-    @property
-    def stale(self) -> bool:
-        """Say whether prices rest on what is too old."""
-        return bool(self.articles) and self.plan.policy is not Policy.STATIC and any(one.stale for one in self.sources)
 
 
 class Expected(NamedTuple):
@@ -94,7 +67,6 @@ class Rounds:
         self._shown: dict[str, dict[str, dict[str, object]]] = {}  # sku -> shop -> offer
         self._stale: dict[str, bool] = {}
         self._unplanned: dict[str, str] = {}  # family -> why
-        self._proposed: dict[str, int | None] = {}
 
     async def run(self) -> Never:
         """Make a round on every change, and every few seconds."""
@@ -140,18 +112,22 @@ class Rounds:
                 stale[one.seen.view.family] = one.stale
                 if not one.stale:
                     expected[one.seen.view.family] = Expected(one.plan.late, one.plan.machine_done_at)
-        waiting = await self._ledger.read(awaited)
+        waiting, said = await self._ledger.read(lambda tx: (awaited(tx), acts(tx)))
+        off = {name for name in names if self._pricing.control(name, said, now=now).mode is Mode.OFF}
         steps = self._expectations(expected, waiting, now)
-        steps += [partial(_withdraw, shop=shop, sold=sold, now=now) for shop, sold in self._still_offered()]
+        steps += [partial(_withdraw, shop=shop, sold=sold, off=off, now=now) for shop, sold in self.sold.items()]
         if steps:
             await self._ledger.write(lambda tx: [step(tx) for step in steps])
         self._stale = stale
 
     async def _some(self, names: Sequence[str], now: datetime) -> list[Decided]:
         """Plan these families, put in force what changed, and show it."""
-        seen = await self._ledger.read(lambda tx: look(tx, self._pricing, self.sold, names, now=now))
+        seen, answered = await self._ledger.read(
+            lambda tx: (look(tx, self._pricing, self.sold, names, now=now), known(tx, now=now))
+        )
         decided = [one for family in seen if (one := await self._decide(family, now)) is not None]
         steps = [step for one in decided for step in self._steps(one, now)]
+        steps += proposal_steps(decided, answered, self._pricing, shops=frozenset(self.sold), now=now)
         if steps:
             await self._ledger.write(lambda tx: [step(tx) for step in steps])
         for one in decided:
@@ -179,16 +155,14 @@ class Rounds:
         plans: dict[object, tuple[FamilyRules, RunPlan]] = {}
         articles: list[Priced] = []
         for article in seen.articles:
-            mode = self._pricing.mode_for(article.shop)
+            mode = self._pricing.mode_for(article.shop, seen.control)
             key = (article.shop, article.base.price_minor, article.price_minor, article.moves)
             if key not in plans:
                 rules = self._pricing.rules(family.name, article.shop, article.base.price_minor)
-                published = Published(price_minor=article.price_minor, moves=article.moves)
-                known = Seen(published=published, campaign=seen.campaign, sources=sources, mode=mode)
-                plans[key] = rules, _plan(seen, rules, known, now)
+                plans[key] = rules, _plan(seen, rules, _seen(seen, article, rules, sources, mode), now)
                 await self._clock.sleep(0)
-            articles.append(_priced(article, *plans[key], write=mode is Mode.AUTO))
-        leading = next((one for one in articles if one.plan.campaign.open), articles[0] if articles else None)
+            articles.append(_priced(article, *plans[key], written=article.shop in self._pricing.write_back, mode=mode))
+        leading = _leading(articles)
         if leading is not None:
             rules, plan = leading.rules, leading.plan
         else:
@@ -202,19 +176,30 @@ class Rounds:
         steps: list[Step] = []
         family, campaign = one.seen.view.family, one.plan.campaign
         if campaign.open != one.seen.campaign.open:
-            why = next((_texts(self._pricing, one.plan, About.CAMPAIGN)), "")
-            steps.append(partial(follow_campaign, family=family, decided=campaign, why=why, now=now))
+            steps.append(self._campaign_step(one, now))
         if one.stale != self._stale.get(family, not one.stale):
             steps.append(partial(_alarm if one.stale else _all_clear, family=family, sources=one.sources, now=now))
-        if self._pricing.mode is Mode.OFF:
+        if one.seen.control.mode is Mode.OFF:
             return steps
+        if one.articles and not one.seen.begun:
+            steps.append(partial(begin, family=family, now=now))
         steps += [
             partial(_publish, one=self._publication(priced), now=now) for priced in one.articles if priced.changed
         ]
-        for priced in one.articles:
-            steps += self._proposals(priced, now)
-        steps += self._campaign_proposal(one, now)
         return steps
+
+    def _campaign_step(self, one: Decided, now: datetime) -> Step:
+        """Open or close the campaign; an announced reduction has a coupon besides."""
+        family, campaign = one.seen.view.family, one.plan.campaign
+        why = next((texts(self._pricing, one.plan, About.CAMPAIGN)), "")
+        if campaign.open and campaign.kind is not CampaignKind.REDUCTION:
+            return partial(follow_campaign, family=family, decided=campaign, why=why, now=now)
+        floors = {
+            (priced.article.shop, priced.article.sold.product.sku): priced.plan.price.floor_minor
+            for priced in one.articles
+        }
+        announced = Announced(family=family, decided=campaign, floors=floors, shops=self._pricing.write_back, why=why)
+        return partial(follow_reduction, one=announced, now=now)
 
     def _expectations(self, expected: Mapping[str, Expected], waiting: Sequence[Awaited], now: datetime) -> list[Step]:
         """Give what has to be written because an order line comes on another day than its customer was told last."""
@@ -241,66 +226,40 @@ class Rounds:
             list_minor=article.base.price_minor,
             before=None if article.standing is None else article.standing.offer_id,
             changed=priced.changed,
-            texts=tuple(_texts(self._pricing, priced.plan)),
+            texts=tuple(texts(self._pricing, priced.plan)),
             write=priced.write,
         )
-
-    def _proposals(self, priced: Priced, now: datetime) -> list[Step]:
-        """Propose a price that a person has to decide about; small changes of what is proposed are none."""
-        subject = f"offer:{priced.article.shop}/{priced.article.sold.product.sku}"
-        price, before = priced.plan.price, self._proposed.get(subject, _UNKNOWN)
-        if price.proposed_minor is None:
-            self._proposed[subject] = None
-            return [] if before is None else [partial(expire, kind="price", subject=subject, now=now)]
-        band = priced.rules.price.deadband * price.list_minor
-        if isinstance(before, int) and abs(before - price.proposed_minor) < max(1.0, band):
-            return []
-        self._proposed[subject] = price.proposed_minor
-        body = {
-            "from_minor": price.price_minor,
-            "to_minor": price.proposed_minor,
-            "list_minor": price.list_minor,
-            "currency": price.currency,
-            "why": list(_texts(self._pricing, priced.plan, About.PRICE)),
-        }
-        return [partial(propose_near, subject=subject, body=body, band=band, now=now)]
-
-    def _campaign_proposal(self, one: Decided, now: datetime) -> list[Step]:
-        subject, wanted = f"campaign:{one.seen.view.family}", one.plan.campaign.proposed
-        if self._proposed.get(subject, _UNKNOWN) == int(wanted):
-            return []
-        self._proposed[subject] = int(wanted)
-        if not wanted:
-            return [partial(expire, kind="campaign", subject=subject, now=now)]
-        run = one.seen.view.run
-        body = {
-            "family": one.seen.view.family,
-            "run": None if run is None else run.run_id,
-            "kind": one.plan.campaign.kind.value,
-            "depth": one.plan.campaign.depth,
-        }
-        return [partial(propose, kind="campaign", subject=subject, body=body, now=now)]
-
-    def _still_offered(self) -> list[tuple[str, frozenset[str]]]:
-        """Give the articles of each shop whose offers may stand; those of a shop not read yet are left alone."""
-        if self._pricing.mode is Mode.OFF:
-            return [(shop, frozenset()) for shop in self._pricing.shops]
-        return [(shop, frozenset(one.product.sku for one in sold)) for shop, sold in self.sold.items()]
 
     def _show(self, one: Decided) -> None:
         """Put the run, the campaign and every changed offer on the board."""
         family = one.seen.view.family
-        run = run_mirror(one.seen.view, one.rules, one.plan, sources=one.sources, zone=self._pricing.zone)
+        run = run_mirror(
+            one.seen.view,
+            one.rules,
+            one.plan,
+            sources=one.sources,
+            frozen=one.seen.control.frozen,
+            zone=self._pricing.zone,
+        )
         self._board.put(("run", family), run)
         why = [reason.code for reason in one.plan.reasons if reason.about is About.CAMPAIGN]
         self._board.put(("campaign", family), {"family": family, **campaign_view(one.plan), "why": why})
-        if self._pricing.mode is Mode.OFF:
+        if one.seen.control.mode is Mode.OFF:
             return
         for priced in one.articles:
             sku, shop = priced.article.sold.product.sku, priced.article.shop
             shown = self._shown.setdefault(sku, {})
-            if priced.changed or shop not in shown:
-                shown[shop] = offer_mirror(shop, sku, family, priced.offer, priced.plan, zone=self._pricing.zone)
+            lowest = {"lowest_30d_minor": priced.article.lowest_minor}
+            if priced.changed or not lowest.items() <= shown.get(shop, {}).items():
+                shown[shop] = offer_mirror(
+                    shop,
+                    sku,
+                    family,
+                    priced.offer,
+                    priced.plan,
+                    lowest_minor=priced.article.lowest_minor,
+                    zone=self._pricing.zone,
+                )
                 first, *others = (shown[name] for name in sorted(shown))
                 self._board.put(("offer", sku), {**first, "others": others} if others else first)
 
@@ -342,20 +301,42 @@ def _plan(seen: FamilySeen, rules: FamilyRules, known: Seen, now: datetime) -> R
     return foresee(seen.view.run, rules, free_h=seen.view.queue_h, now=now, seen=known)
 
 
-def _priced(article: Article, rules: FamilyRules, plan: RunPlan, *, write: bool) -> Priced:
+def _leading(articles: Sequence[Priced]) -> Priced | None:
+    """Give the article that speaks for its family: one whose campaign is open; a reduction needs that of all."""
+    first = articles[0] if articles else None
+    if first is not None and first.rules.campaign.kind is CampaignKind.REDUCTION:
+        return next((one for one in articles if not one.plan.campaign.open), first)
+    return next((one for one in articles if one.plan.campaign.open), first)
+
+
+def _seen(seen: FamilySeen, article: Article, rules: FamilyRules, sources: tuple[Source, ...], mode: Mode) -> Seen:
+    depth, kind = rules.campaign.depth, REDUCTION if rules.campaign.kind is CampaignKind.REDUCTION else CAMPAIGN
+    campaign = replace(seen.campaign, approved=seen.approved.get(kind) == depth)
+    if rules.campaign.kind is CampaignKind.REDUCTION:
+        known = [(one.price_minor, one.lowest_minor) for one in seen.articles]
+        reduced = [Reduced(price_minor=price, prior_minor=prior) for price, prior in known if prior is not None]
+        campaign = replace(campaign, share=float(percent_off(reduced, depth)) / 100 if reduced else depth)
+    return Seen(
+        published=Published(price_minor=article.price_minor, moves=article.moves),
+        campaign=campaign,
+        sources=sources,
+        mode=mode,
+        frozen=seen.control.frozen,
+        at_list=seen.control.at_list,
+    )
+
+
+def _priced(article: Article, rules: FamilyRules, plan: RunPlan, *, written: bool, mode: Mode) -> Priced:
+    """Make the offer. Where each change waits for a person, a shop is told nothing before he approved something."""
     standing = article.standing
     before = None if standing is None else standing.offer
     offer = make_offer(plan, before, exact=rules.shipping.cutoff is not None, rest=article.sold.rest)
+    told = standing is not None and standing.to_shop
+    write = written and (mode is Mode.AUTO or told or offer.campaign is not None)
     changed = what_changed(before, offer)
     if standing is not None and standing.to_shop != write:
         changed = (*changed, "mode")
     return Priced(article=article, rules=rules, plan=plan, offer=offer, changed=changed, write=write)
-
-
-def _texts(pricing: Pricing, plan: RunPlan, about: About | None = None) -> Iterator[str]:
-    for reason in plan.reasons:
-        if about in (None, reason.about):
-            yield render(reason, "en", zone=pricing.zone, currency=plan.price.currency)
 
 
 def _publish(tx: Tx, *, one: Publication, now: datetime) -> None:
@@ -364,8 +345,11 @@ def _publish(tx: Tx, *, one: Publication, now: datetime) -> None:
         ring(tx, BELL)
 
 
-def _withdraw(tx: Tx, *, shop: str, sold: frozenset[str], now: datetime) -> None:
-    offers.withdraw(tx, shop, sorted(offers.offered(tx, shop) - sold), now=now)
+def _withdraw(tx: Tx, *, shop: str, sold: Sequence[Sold], off: Collection[str], now: datetime) -> None:
+    """End the offers of articles that the shop does not sell any more, and of families whose prices are off."""
+    priced = {one.product.sku for one in sold if one.family not in off}
+    gone = sorted(offers.offered(tx, shop) - priced)
+    offers.withdraw(tx, shop, gone, sold={one.product.sku for one in sold}, now=now)
 
 
 def _alarm(tx: Tx, *, family: str, sources: Sequence[Source], now: datetime) -> None:

@@ -9,13 +9,27 @@ from typing import Final
 from gateway.clock import Clock
 from gateway.domain.intake import LinePlan
 from gateway.domain.offers import Logged, rest_of
-from gateway.domain.pricing import CampaignSeen, FamilyRules, Mode, Policy, PriceMove, Source
+from gateway.domain.price_log import Lowest
+from gateway.domain.pricing import (
+    CampaignSeen,
+    Control,
+    FamilyRules,
+    Mode,
+    Policy,
+    PriceMove,
+    Said,
+    Source,
+    strictest,
+)
 from gateway.domain.products import Range
+from gateway.domain.reductions import rests_until
 from gateway.domain.runs import Member, OpenRun, choose_machine, foresee
-from gateway.ledger import collecting, offers
+from gateway.ledger import collecting, offers, proposals
 from gateway.ledger.campaigns import campaign_seen
 from gateway.ledger.database import Tx
-from gateway.ledger.list_prices import ListPrice, list_price, listed
+from gateway.ledger.list_prices import ListPrice, list_price, listed, lowest
+from gateway.ledger.pricing_control import Acts, acts
+from gateway.ledger.reductions import ended_at
 from gateway.ledger.sql import row
 from gateway.ledger.times import to_time
 from gateway.shops.base import Prices, ShopProduct
@@ -23,7 +37,11 @@ from gateway.stages.board import Board
 from gateway.stages.offer_mirrors import RunView
 from gateway.stages.plan import Floor, situation
 
+CAMPAIGN: Final = "campaign"  # kinds of proposals: one that only shows the run to more people,
+REDUCTION: Final = "reduction"  # and an announced lower price
 SHORTEST_PERIOD_S: Final = 30.0  # a hiccup of a fast poll is nothing that prices should move for
+CONFIGURED: Final = "kvot.yaml"
+FIRST_WEEKS: Final = "first weeks"
 _DAY: Final = timedelta(days=1)
 
 # (family, shop, list price in minor units if known) -> rules; ValueError where no list price is known.
@@ -44,21 +62,32 @@ class Pricing:
     """What the price stage knows: the factory, the families' rules, the shops that can be priced.
 
     `write_back`: the shops that are told. `periods_s`: how often links of the board (`shop:<name>`,
-    `machine:<name>`) are heard of; what is missing twice as long is stale.
+    `machine:<name>`) are heard of; what is missing twice as long is stale. `advise_for`: how long every price and
+    campaign of a family is a proposal, from its first price on.
     """
 
     floor: Floor
     range: Range
     rules: RulesOf
     mode: Mode
+    advise_for: timedelta = timedelta(0)
     zone: tzinfo = UTC
     shops: Mapping[str, Prices] = field(default_factory=dict)
     write_back: frozenset[str] = frozenset()
     periods_s: Mapping[str, float] = field(default_factory=dict)
 
-    def mode_for(self, shop: str) -> Mode:
+    def control(self, family: str, acts: Acts, *, now: datetime) -> Control:
+        """Give how far the prices of a family go now: the configuration, its first weeks and people, the strictest."""
+        since = acts.priced_since.get(family)
+        until = (since or now) + self.advise_for
+        said = [Said(who=CONFIGURED, mode=self.mode)]
+        if now < until:
+            said.append(Said(who=FIRST_WEEKS, family=family, mode=Mode.ADVISE, since=since, until=until))
+        return strictest([*said, *acts.about(family)])
+
+    def mode_for(self, shop: str, control: Control) -> Mode:
         """Give how far prices go in a shop; one that is not written to is only advised."""
-        return self.mode if self.mode is not Mode.AUTO or shop in self.write_back else Mode.ADVISE
+        return control.mode if control.mode is not Mode.AUTO or shop in self.write_back else Mode.ADVISE
 
     def sold(self, product: ShopProduct) -> Sold | None:
         """Find who prices an article, None for what is not made here."""
@@ -85,6 +114,7 @@ class Article:
     base: ListPrice
     standing: Logged | None
     moves: tuple[PriceMove, ...]
+    lowest: Lowest | None = None
 
     @property
     def price_minor(self) -> int:
@@ -93,14 +123,25 @@ class Article:
             return self.base.price_minor
         return self.standing.offer.price_minor
 
+    @property
+    def lowest_minor(self) -> int | None:
+        """Give the lowest price of the last 30 days."""
+        return None if self.lowest is None else self.lowest.price_minor
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FamilySeen:
-    """A family's open run and campaign, and its articles."""
+    """A family's open run and campaign, its articles, and how far its prices go.
+
+    `approved`: kinds of campaigns that a person approved for this run, with depths; `begun`: it was priced before.
+    """
 
     view: RunView
     campaign: CampaignSeen
     articles: tuple[Article, ...]
+    control: Control
+    approved: Mapping[str, float] = field(default_factory=dict)
+    begun: bool = True
 
 
 class Ages:
@@ -144,7 +185,8 @@ def look(
 ) -> list[FamilySeen]:
     """Read everything that the prices of these families are decided from, in one go."""
     scene = situation(tx, pricing.floor, now=now)
-    owed = _owed(tx, now=now)
+    owed, said = _owed(tx, now=now), acts(tx)
+    answered, ended = proposals.known(tx, now=now), ended_at(tx)
     articles: dict[str, list[Article]] = {}
     for shop, ones in sorted(sold.items()):
         for one in ones:
@@ -157,8 +199,19 @@ def look(
     for family in families:
         machine = choose_machine(pricing.range.families[family], scene.candidates)
         view = _run_view(tx, family, machine, scene.free_h.get(machine, 0.0), owed.get(family, ()))
-        campaign = campaign_seen(tx, family, now=now)
-        seen.append(FamilySeen(view=view, campaign=campaign, articles=tuple(articles.get(family, ()))))
+        seen.append(
+            FamilySeen(
+                view=view,
+                campaign=replace(
+                    campaign_seen(tx, family, now=now),
+                    rests_until=_rests(articles.get(family, ()), ended, family),
+                ),
+                articles=tuple(articles.get(family, ())),
+                control=pricing.control(family, said, now=now),
+                approved=_approved(answered, view),
+                begun=family in said.priced_since,
+            )
+        )
     return seen
 
 
@@ -196,7 +249,26 @@ def _article(tx: Tx, shop: str, sold: Sold, *, now: datetime) -> Article | None:
         base=base,
         standing=offers.standing(tx, shop, sku),
         moves=offers.price_moves(tx, shop, sku, base=base, since=now - _DAY),
+        lowest=lowest(tx, shop, sku, sold.product.currency, now=now),
     )
+
+
+def _rests(articles: Sequence[Article], ended: Mapping[str, datetime | None], family: str) -> datetime | None:
+    """Give before when no reduction may be announced; nothing of the kind while one is open."""
+    if family in ended and ended[family] is None:
+        return None
+    return rests_until([one.lowest for one in articles if one.lowest is not None], last_ended=ended.get(family))
+
+
+def _approved(answered: Mapping[proposals.Key, proposals.Proposal], view: RunView) -> Mapping[str, float]:
+    """Give which campaigns of this run a person has approved, with their depths."""
+    run = None if view.run is None else view.run.run_id
+    found = [answered.get((kind, f"{kind}:{view.family}")) for kind in (CAMPAIGN, REDUCTION)]
+    return {
+        one.kind: one.body["depth"]
+        for one in found
+        if one is not None and one.state == "approved" and one.body["run"] == run
+    }
 
 
 def _run_view(tx: Tx, family: str, machine: str, queue_h: float, owed: Sequence[Member]) -> RunView:

@@ -1,10 +1,10 @@
 """Facts leave the outbox when the broker acknowledged them; beside them go mirrors of the board, and samples."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Never
+from typing import Any, Never
 
 import orjson
 from structlog.typing import FilteringBoundLogger
@@ -41,15 +41,18 @@ async def publish(
     clock: Clock,
     log: FilteringBoundLogger,
     samples: SamplesOut | None = None,
+    follow: Callable[[Uplink], Coroutine[Any, Any, Never]] | None = None,
     connect: Connect = mqtt.connect,
 ) -> Never:
     """Keep one connection to the broker for ever, with a fresh client after each failure.
 
     Order on each connection: availability, every mirror, and beside them the facts in the order of
     their numbers, and the samples. A fact may be sent twice (same `id`), never left out; so may a sample
-    (same `boot` and `seq`).
+    (same `boot` and `seq`). `follow` listens on each connection while it lasts.
     """
-    stage = _Stage(board=board, access=access, topics=topics, clock=clock, samples=samples, connect=connect)
+    stage = _Stage(
+        board=board, access=access, topics=topics, clock=clock, samples=samples, follow=follow, connect=connect
+    )
     link = LinkState("mqtt", board=board, clock=clock, log=log)
     facts = _Facts(ledger, topics, clock)
     backoff = Backoff(most_s=_LONGEST_PAUSE_S)
@@ -68,6 +71,7 @@ class _Stage:
     topics: Topics
     clock: Clock
     samples: SamplesOut | None
+    follow: Callable[[Uplink], Coroutine[Any, Any, Never]] | None
     connect: Connect
 
     async def connection(self, facts: "_Facts", link: LinkState) -> str:
@@ -82,6 +86,8 @@ class _Stage:
                 async with self._feed() as feed, asyncio.TaskGroup() as group:
                     group.create_task(self._mirrors(uplink), name="mqtt mirrors")
                     group.create_task(facts.send_all(uplink), name="mqtt facts")
+                    if self.follow is not None:
+                        group.create_task(self.follow(uplink), name="mqtt commands")
                     if self.samples is not None and feed is not None:
                         group.create_task(self.samples.live(uplink, feed), name="mqtt live samples")
                         group.create_task(self.samples.history(uplink, feed), name="mqtt history")

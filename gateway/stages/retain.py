@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.clock import Clock
 from gateway.domain.exceptions import Kind
+from gateway.domain.price_log import may_forget
 from gateway.ledger import archive, cursors
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.exceptions import open_exception, settle
@@ -51,6 +52,7 @@ async def tidy(ledger: Ledger, state_dir: Path, *, keep: timedelta, clock: Clock
         "orders": partial(archive.move_orders, state_dir=state_dir, before=before),
         "runs": partial(archive.move_runs, state_dir=state_dir, before=before),
         "settled": partial(archive.move_settled, state_dir=state_dir, before=before),
+        "prices": partial(archive.move_prices, state_dir=state_dir, before=may_forget(now=now)),
         "events": partial(archive.move_events, state_dir=state_dir, before=events_before),
     }
     done = dict.fromkeys(kinds, 0)

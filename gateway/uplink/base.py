@@ -1,12 +1,14 @@
 """The port between the gateway and a message broker: access, will, and one connection."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Never, Protocol
 from urllib.parse import urlsplit
+
+from gateway.errors import UplinkError
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -71,6 +73,18 @@ class Will:
     payload: bytes  # JSON
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """A message from the broker. `retained`: it was published to stay, so nobody knows how old it is."""
+
+    payload: bytes
+    retained: bool = False
+
+
+class DeafError(UplinkError):
+    """The broker lets us hear nothing at a topic; the connection goes on."""
+
+
 class Uplink(Protocol):
     """One live connection; when it ends every call raises `UplinkError` and a new one must be opened.
 
@@ -104,6 +118,14 @@ class Uplink(Protocol):
         labels: Mapping[str, str] | None = None,
     ) -> None:
         """Send one message and return at its acknowledgement."""
+        ...
+
+    def hear(self, topic: str) -> AsyncIterator[Message]:
+        """Subscribe to a topic and give what comes from now on, as long as the connection lasts.
+
+        Nothing retained is asked for. Where more comes than is taken, the newest is dropped. Raise `DeafError`
+        where the broker lets us hear nothing there, and `UplinkError` when the connection ends.
+        """
         ...
 
     async def ended(self) -> Never:

@@ -1,7 +1,7 @@
 """One MQTT 5 connection: paho driven by the event loop, and only an acknowledgement counts.
 
-The session is not kept by the broker (clean start, expiry 0): we hold no subscription, what must not
-be lost waits in the ledger's outbox, and the will then speaks at once. Each connection has a fresh
+The session is not kept by the broker (clean start, expiry 0): a subscription lasts as long as the connection, what must
+not be lost waits in the ledger's outbox, and the will then speaks at once. Each connection has a fresh
 client, because paho's own reconnect would send an old will.
 """
 
@@ -13,17 +13,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Never
 
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.errors import UplinkError
-from gateway.uplink.base import BrokerAccess, Uplink, Will
+from gateway.uplink.base import BrokerAccess, DeafError, Message, Uplink, Will
 from gateway.uplink.topics import check_topic
 
 SCHEMA_VERSION = "1"
+UNHEARD_MAX = 100  # messages of a topic that may wait; what comes then is dropped
+HEARD_BYTES_MAX = 65_536
 _PUBLISH = PacketTypes.PUBLISH
 _TICKS_PER_ACK_DEADLINE = 5
 _LONGEST_TICK_S = 1.0
@@ -64,6 +67,8 @@ class _Connection:
         self._sent: dict[int, _Sent] = {}  # by packet id, oldest first
         self._limits: asyncio.Future[int] = loop.create_future()
         self._end: asyncio.Future[Never] = loop.create_future()
+        self._ears: dict[str, asyncio.Queue[Message | UplinkError]] = {}  # by topic
+        self._asked: dict[int, str] = {}  # topics by the packet id of their subscription
         self._bug: Exception | None = None
         self._tick_timer: asyncio.TimerHandle | None = None
         self._watched: socket.socket | None = None
@@ -130,6 +135,27 @@ class _Connection:
         """Send one message and return at its acknowledgement."""
         await (await self.send(topic, payload, retain=retain, expiry_s=expiry_s, labels=labels))
 
+    async def hear(self, topic: str) -> AsyncIterator[Message]:
+        """Subscribe and give each message; the end of the connection, or a refusal, is raised."""
+        check_topic(topic)
+        ear: asyncio.Queue[Message | UplinkError] = asyncio.Queue(UNHEARD_MAX)
+        self._ears[topic] = ear
+        # A retained message is none of today's: it is not sent at subscription, and told by its flag otherwise.
+        told, packet_id = self._client.subscribe(
+            topic,
+            options=SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND),
+        )
+        if told != MQTTErrorCode.MQTT_ERR_SUCCESS or packet_id is None:
+            raise UplinkError(f"{topic} could not be subscribed to: {MQTTErrorCode(told).name}")
+        self._asked[packet_id] = topic
+        while True:
+            if self._end.done():
+                await self._end
+            heard = await ear.get()
+            if isinstance(heard, UplinkError):
+                raise heard
+            yield heard
+
     async def ended(self) -> Never:
         """Wait for the end of the connection and raise why it ended."""
         await asyncio.shield(self._end)
@@ -153,6 +179,8 @@ class _Connection:
         client.on_connect = self._guarded(self._connected)
         client.on_disconnect = self._guarded(self._disconnected)
         client.on_publish = self._guarded(self._acknowledged)
+        client.on_subscribe = self._guarded(self._subscribed)
+        client.on_message = self._guarded(self._heard)
         client.on_socket_close = self._guarded(self._unwatch)
         client.on_socket_register_write = self._guarded(self._write_wanted)
         client.on_socket_unregister_write = self._guarded(self._write_done)
@@ -165,6 +193,7 @@ class _Connection:
             self._client.tls_set_context(_tls_context(access))
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         session.SessionExpiryInterval = 0
+        session.MaximumPacketSize = HEARD_BYTES_MAX
         self._client.connect(
             access.host, access.port, keepalive=access.keepalive_s, clean_start=True, properties=session
         )
@@ -222,6 +251,8 @@ class _Connection:
             _fail(sent.acknowledged, fault)
             self._room.release()
         self._sent.clear()
+        for ear in self._ears.values():
+            _say(ear, UplinkError(str(fault)))
 
     def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
         """Remember what one of our own callbacks raises: that is a bug here, not the broker's doing."""
@@ -256,6 +287,16 @@ class _Connection:
         elif not sent.acknowledged.done():
             sent.acknowledged.set_result(None)
 
+    def _subscribed(self, packet_id: int, reasons: list[ReasonCode], _told: Properties) -> None:
+        topic = self._asked.pop(packet_id, None)
+        if topic is not None and any(reason.is_failure for reason in reasons):
+            _say(self._ears[topic], DeafError(f"the broker lets us hear nothing at {topic}: {reasons[0]}"))
+
+    def _heard(self, message: MQTTMessage) -> None:
+        ear = self._ears.get(message.topic)
+        if ear is not None and not ear.full():
+            ear.put_nowait(Message(payload=bytes(message.payload), retained=bool(message.retain)))
+
     def _unwatch(self, *_: object) -> None:
         if self._watched is not None:
             self._loop.remove_reader(self._watched)
@@ -275,6 +316,13 @@ def _fail(waiting: asyncio.Future[Any], fault: Exception) -> None:
     if not waiting.done():
         waiting.set_exception(fault)
         waiting.exception()  # seen: nobody has to wait for it
+
+
+def _say(ear: "asyncio.Queue[Message | UplinkError]", fault: UplinkError) -> None:
+    """Tell whoever listens that nothing more comes, however full the queue is."""
+    if ear.full():
+        ear.get_nowait()
+    ear.put_nowait(fault)
 
 
 class _PackedOnce(Properties):

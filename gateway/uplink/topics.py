@@ -31,9 +31,15 @@ class Topics:
         """Give the topic of the will: online or offline."""
         return f"{self.base}/_gateway/{_level(self.gateway_id)}/availability"
 
+    @property
+    def pricing_control(self) -> str:
+        """Give the one topic that is listened to: commands that restrict prices."""
+        return f"{self.base}/pricing/control"
+
     def fact(self, body: Mapping[str, object]) -> str:
         """Give the topic of a fact by the first word of its type; raise `ValueError` for an unknown one."""
-        match str(body.get("type")).partition(".")[0]:
+        area, _, happened = str(body.get("type")).partition(".")
+        match area:
             case "order":
                 return f"{self.base}/orders/{_named(body, 'order_id')}/event"
             case "job":
@@ -45,7 +51,8 @@ class Topics:
             case "campaign":
                 return f"{self.base}/campaigns/{_named(body, 'family')}/event"
             case "proposal":
-                return f"{self.base}/proposals/{_named(body, 'proposal_id')}"
+                proposal = f"{self.base}/proposals/{_named(body, 'proposal_id')}"
+                return proposal if happened == "opened" else f"{proposal}/decision"
             case "exception":
                 return f"{self.base}/exceptions/{_named(body, 'exception_id')}"
             case "machine":

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from simulators.shop.artwork import artwork_route
 from simulators.shop.control import control_routes
+from simulators.shop.coupons import Coupons
 from simulators.shop.faults import FaultKind, Faults
 from simulators.shop.oauth import Call, Gate, RefusedError
 from simulators.shop.query import RestError
@@ -25,7 +26,8 @@ from simulators.shop.store import Store
 from simulators.shop.values import Json, Write
 
 JSON = "application/json; charset=UTF-8"
-WRITING = ("PUT", "POST", "PATCH")
+CHANGING = ("PUT", "POST", "PATCH")
+WRITING = (*CHANGING, "DELETE")
 PAGE = "<!DOCTYPE html><html lang='sv'><title>Underhåll</title><body>Vi är strax tillbaka.</body></html>"
 Endpoint = Callable[[Ask], Answer]
 
@@ -40,6 +42,7 @@ class Web:
     faults: Faults
     gate: Gate
     resources: Resources
+    coupons: Coupons
 
     def app(self) -> Starlette:
         """Give the application with all its addresses."""
@@ -56,6 +59,8 @@ class Web:
             self._route(f"{wc}/products/{{id:int}}", shop.product, shop.write_product),
             self._route(variations, shop.variations),
             self._route(f"{variations}/{{id:int}}", shop.product, shop.write_product),
+            self._route(f"{wc}/coupons", self.coupons.list_them, self.coupons.create),
+            self._route(f"{wc}/coupons/{{id:int}}", self.coupons.read, self.coupons.write, self.coupons.remove),
             artwork_route(self.faults),
             *control_routes(store=self.store, faults=self.faults, clock=self.clock),
         ]
@@ -65,7 +70,17 @@ class Web:
 
         return Starlette(routes=routes, exception_handlers={404: no_route, 405: no_route})
 
-    def _route(self, path: str, read: Endpoint, write: Endpoint | None = None, *, open_to_all: bool = False) -> Route:
+    def _route(
+        self,
+        path: str,
+        read: Endpoint,
+        write: Endpoint | None = None,
+        remove: Endpoint | None = None,
+        *,
+        open_to_all: bool = False,
+    ) -> Route:
+        chosen = {"GET": read, "HEAD": read, **dict.fromkeys(CHANGING, write), "DELETE": remove}
+
         async def endpoint(request: Request) -> Response:
             self.store.step(self.clock.now())
             writes = request.method in WRITING
@@ -74,10 +89,10 @@ class Web:
                 if writes:
                     self._note(await self._unmade_write(request, spoilt.status_code))
                 return spoilt
-            response = await self._answered(request, write if writes and write else read, open_to_all=open_to_all)
+            response = await self._answered(request, chosen[request.method] or read, open_to_all=open_to_all)
             return await self._spoilt_after(request.method, response)
 
-        methods = ["GET", *(WRITING if write else ())]
+        methods = [method for method, endpoint in chosen.items() if endpoint is not None and method != "HEAD"]
         return Route(path, endpoint, methods=methods)
 
     # One request
@@ -175,12 +190,13 @@ class Web:
     # The write log
 
     async def _unmade_write(self, request: Request, status: int) -> Write:
-        subject = "order" if "/orders/" in request.url.path else "product"
+        kinds = ("order", "coupon", "product")
+        subject = next(kind for kind in kinds if f"/{kind}s" in request.url.path)
         try:
             body = await _json_body(request)
         except RestError:
             body = {}
-        return Write(subject=subject, id=int(request.path_params["id"]), values=dict(body), status=status)
+        return Write(subject=subject, id=int(request.path_params.get("id", 0)), values=dict(body), status=status)
 
     def _note(self, write: Write) -> None:
         noted = replace(write, at_s=time.time())

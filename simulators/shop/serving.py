@@ -7,7 +7,7 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ import uvicorn
 from simulators.shop.app import Web
 from simulators.shop.appeal import Taste
 from simulators.shop.artwork import with_artwork
+from simulators.shop.coupons import Coupon, Coupons
 from simulators.shop.crowd import Crowd, passers
 from simulators.shop.customers import Wares, Why, plan
 from simulators.shop.faults import Faults
@@ -43,6 +44,7 @@ class RunningShop:
     faults: Faults
     clock: BusinessClock
     state: Store
+    coupons: Mapping[int, Coupon]
 
     @property
     def store(self) -> Store:
@@ -201,6 +203,7 @@ def _shop(settings: ShopSimulation, port: int) -> tuple[RunningShop, Web]:
     )
     renderer = Renderer(site_url=settings.site_url or url, zone=ZoneInfo(settings.timezone))
     resources = Resources(store=store, renderer=renderer, faults=faults, site_name=settings.site_name)
+    coupons = Coupons(store, renderer)
     web = Web(
         settings=settings,
         clock=clock,
@@ -208,8 +211,9 @@ def _shop(settings: ShopSimulation, port: int) -> tuple[RunningShop, Web]:
         faults=faults,
         gate=Gate(key=settings.key, secret=settings.secret),
         resources=resources,
+        coupons=coupons,
     )
-    return RunningShop(url=url, settings=settings, faults=faults, clock=clock, state=store), web
+    return RunningShop(url=url, settings=settings, faults=faults, clock=clock, state=store, coupons=coupons.all), web
 
 
 def _settings(argv: Sequence[str] | None) -> ShopSimulation:

@@ -90,7 +90,7 @@ def _put(factory: Factory, *, sources: Sequence[Source] = (), **seen: Any) -> No
     run = OpenRun(run_id=7, family="black", setup_key="black", held=seen.get("held"), members=())
     view = RunView(family="black", machine="oven-1", run=run, state="committed")
     zone = ZoneInfo("Europe/Stockholm")
-    factory.board.put(("run", "black"), run_mirror(view, rules, planned, sources=sources, zone=zone))
+    factory.board.put(("run", "black"), run_mirror(view, rules, planned, sources=sources, frozen=False, zone=zone))
 
 
 async def test_a_run_is_explained_in_english_and_swedish(factory: Factory, state_dir: Path) -> None:

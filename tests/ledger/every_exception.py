@@ -27,6 +27,7 @@ from gateway.ledger import (
     files,
     jobs,
     machines,
+    offers,
     orders,
     outbox,
     probes,
@@ -36,6 +37,7 @@ from gateway.ledger import (
 )
 from gateway.ledger.files import Errand, Parcel
 from gateway.ledger.lines import Reading
+from gateway.ledger.list_prices import set_list_price
 from gateway.ledger.probes import Origin, Subject
 from gateway.ledger.renewing import renew
 from gateway.ledger.sql import change, insert, rows
@@ -43,6 +45,7 @@ from gateway.stages import backup, price, report, retain
 from gateway.stages.intake import _another_site
 from gateway.stages.noting import write_down
 from tests.ledger.shop_floor import ShopFloor, a_family
+from tests.ledger.test_offers import a_publication
 from tests.ledger.work import NOW, RULE, SHOP, a_released_job, bring, conclude, intend, one, settle, take
 from tests.shops.fake_shop import a_line, an_order
 from tests.stages.factory import RANGE, RECIPE, TestClock
@@ -217,6 +220,19 @@ def _wanted_again(tx: Connection, *, placed_later: bool = False) -> Visit:
     return lambda: take(tx, a_line("1001-1", quantity=next(versions)), **later)
 
 
+def _not_kept(tx: Connection) -> Visit:
+    """The shop shows another price than ours, and was told before."""
+    set_list_price(tx, SHOP, "TRAY-12", "SEK", 10_000, now=NOW)
+    offers.publish(tx, a_publication(None), now=NOW)
+
+    def visit() -> None:
+        offers.forget_waiting(tx, SHOP, "TRAY-12")  # the shop took it
+        offers.write_again(tx, SHOP, "TRAY-12", "12", now=NOW)
+
+    visit()
+    return visit
+
+
 def _not_told(subject: str) -> Scene:
     def scene(tx: Connection) -> Visit:
         take(tx, a_line("1001-1"))
@@ -371,6 +387,7 @@ SCENES: Mapping[Kind, Scene] = {
     Kind.WANTED_AGAIN: _wanted_again,
     Kind.ANOTHER_ORDER: lambda tx: _wanted_again(tx, placed_later=True),
     Kind.NOT_TOLD: _not_told("order:1"),
+    Kind.NOT_KEPT: _not_kept,
     Kind.ANOTHER_SITE: lambda tx: lambda: _another_site(tx, shop=SHOP, text="a copy answers", clock=CLOCK),
     Kind.REMADE: _remade,
     Kind.HOMELESS: _homeless,

@@ -61,6 +61,10 @@ def test_only_acts_of_named_persons_count_as_presence(tx: Connection) -> None:
 
     assert events.last_act_of_a_person(tx) == NOW
 
+    for what in ("proposal.approved", "pricing.frozen"):  # from wherever he is
+        events.record(tx, what=what, who="person:anna", subject="x", at=NOW + timedelta(hours=2))
+    assert events.last_act_of_a_person(tx) == NOW
+
 
 def test_an_event_without_a_zone_in_its_time_is_refused(tx: Connection) -> None:
     with pytest.raises(ValueError, match="time zone"):

@@ -14,7 +14,6 @@ from gateway.ledger import jobs, offers, outbox
 from gateway.ledger.campaigns import campaign_seen, follow_campaign
 from gateway.ledger.list_prices import set_list_price
 from gateway.ledger.offers import Publication
-from gateway.ledger.proposals import expire, propose, propose_near
 from gateway.ledger.sql import insert, rows
 from gateway.ledger.times import to_text
 from tests.ledger import work
@@ -158,25 +157,3 @@ def test_the_hours_of_a_campaign_are_those_of_the_last_seven_days() -> None:
         seen = campaign_seen(tx, "white", now=NOW + timedelta(hours=600))
         assert (seen.open, seen.hours_week) == (True, 168.0)
         assert not campaign_seen(tx, "black", now=NOW).open
-
-
-def test_the_same_proposal_is_made_once_and_another_replaces_it() -> None:
-    with bare() as tx:
-        assert propose(tx, kind="campaign", subject="campaign:white", body={"a": 1}, now=NOW) is not None
-        assert propose(tx, kind="campaign", subject="campaign:white", body={"a": 1}, now=NOW) is None
-        assert propose(tx, kind="campaign", subject="campaign:white", body={"a": 2}, now=NOW) is not None
-        states = [one["state"] for one in rows(tx, "SELECT state FROM proposals ORDER BY proposal_id")]
-        assert states == ["expired", "open"]
-        expire(tx, kind="campaign", subject="campaign:white", now=NOW)
-        assert not rows(tx, "SELECT 1 FROM proposals WHERE state = 'open'")
-
-
-def test_a_price_that_is_proposed_already_within_the_deadband_is_no_news() -> None:
-    with bare() as tx:
-        made = [
-            propose_near(tx, subject="offer:a/b", body={"to_minor": price}, band=400.0, now=NOW)
-            for price in (11_000, 11_300, 11_500)
-        ]
-        assert [one is not None for one in made] == [True, False, True]
-        late = NOW + timedelta(hours=25)
-        assert propose_near(tx, subject="offer:a/b", body={"to_minor": 11_500}, band=400.0, now=late) is not None

@@ -46,6 +46,8 @@ def test_every_table_of_the_model_exists(tx: Connection) -> None:
         "price_log",
         "quotes",
         "proposals",
+        "pricing_control",
+        "reductions",
         "exceptions",
         "cursors",
         "outbox",

@@ -149,7 +149,7 @@ def test_prices_are_only_written_where_some_price_moves(tmp_path: Path) -> None:
 
 def test_families_without_runs_need_no_money_at_all(tmp_path: Path) -> None:
     settings = good(tmp_path)
-    assert (settings.pricing.mode, settings.pricing.currency) == ("off", None)
+    assert (settings.pricing.mode, settings.pricing.currency) == ("advise", None)
     assert settings.families["pla-white"].policy_name == "static"
 
 

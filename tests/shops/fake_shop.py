@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.domain.orders import LineKind, ShopLine, ShopOrder
 from gateway.errors import ShopError, ShopRefusedError
-from gateway.shops.base import Batch, ShopProduct
+from gateway.shops.base import Batch, Coupon, ShopProduct
 
 
 class FakeShop:
@@ -32,6 +32,8 @@ class FakeShop:
         self.products_by_id: dict[str, ShopProduct] = {}
         self.offers: dict[str, dict[str, str]] = {}
         self.offer_writes: list[tuple[str, int | None, dict[str, str]]] = []
+        self.coupons: dict[str, Coupon] = {}
+        self.coupon_writes: list[str] = []
         self.calls: list[str] = []
         self._failures: dict[str, list[ShopError]] = {}
 
@@ -133,6 +135,21 @@ class FakeShop:
             kept.update(values)
             self.offer_writes.append((product_id, price_minor, dict(values)))
         self._step("offer_done")
+
+    async def put_coupon(self, coupon: Coupon) -> None:
+        """Keep a coupon; a write that changes nothing leaves no trace."""
+        self._step("put_coupon")
+        if self.coupons.get(coupon.code) != coupon:
+            self.coupons[coupon.code] = coupon
+            self.coupon_writes.append(coupon.code)
+        self._step("coupon_done")
+
+    async def end_coupon(self, code: str) -> None:
+        """Forget a coupon."""
+        self._step("end_coupon")
+        if self.coupons.pop(code, None) is not None:
+            self.coupon_writes.append(f"-{code}")
+        self._step("coupon_done")
 
     def _shown(self, shop_order_id: str) -> ShopOrder:
         """Give an order with what it was told of its making."""

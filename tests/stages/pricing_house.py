@@ -104,6 +104,7 @@ class House:
     shops: Mapping[str, Prices] | None = None
     write_back: frozenset[str] = frozenset({SHOP})
     periods_s: Mapping[str, float] = field(default_factory=dict)
+    advise_for: timedelta = timedelta(0)
     _rounds: Rounds | None = None
 
     @property
@@ -113,6 +114,7 @@ class House:
             range=Range(products=PRODUCTS, families=FAMILIES),
             rules=self._rules,
             mode=self.mode,
+            advise_for=self.advise_for,
             shops={SHOP: self.shop} if self.shops is None else self.shops,
             write_back=self.write_back,
             periods_s=self.periods_s,

@@ -122,6 +122,16 @@ async def test_families_are_planned_a_few_at_a_time_and_all_of_them(
     assert house.board.get(("run", "white"))["family"] == "white"
 
 
+async def test_the_lowest_price_of_30_days_is_shown_and_kept_true(house: House) -> None:
+    await house.price()
+    house.clock.business += timedelta(minutes=1)
+    await house.tell()
+    await house.price(minutes=1)
+    assert house.board.get(("offer", "WHITE"))["lowest_30d_minor"] == 10_000
+    await house.price(minutes=31 * 24 * 60)
+    assert house.board.get(("offer", "WHITE"))["lowest_30d_minor"] == 11_500
+
+
 async def test_an_article_that_is_not_made_here_is_not_priced(house: House) -> None:
     await house.price()
     assert await house.offers("GIFT-1") == []
@@ -267,6 +277,14 @@ async def test_a_shop_that_lost_our_price_is_told_again(house: House) -> None:
     await house.tell()
     assert house.shop.price_of("WHITE") == 11_500
     assert await house.read("SELECT 1 FROM events WHERE what = 'price.drifted'")
+    assert await _open(house, "price:webshop/WHITE") == []
+    for _ in range(2):
+        house.shop.sell("WHITE", 10_000)  # somebody else writes there too
+        await house.price(minutes=5, read=True)
+        await house.tell()
+    (asked,) = await _open(house, "price:webshop/WHITE")
+    assert (asked["cause"], asked["count"]) == ("the shop does not keep its price", 2)
+    assert house.shop.price_of("WHITE") == 11_500
 
 
 async def test_a_newer_offer_replaces_one_the_shop_has_yet_to_hear(house: House) -> None:
@@ -361,7 +379,10 @@ async def test_turning_prices_off_ends_the_offers(house: House) -> None:
     house.mode = Mode.OFF
     await house.price(minutes=10)
     assert {one["valid_until"] is None for one in await house.offers("WHITE")} == {False}
-    assert await house.waiting() == []
+    assert {one.body["price_minor"] for one in await house.waiting()} == {None}  # an empty promise, and no price
+    await house.tell()
+    assert house.shop.price_of("WHITE") == 10_000
+    assert set(house.shop.offers["p-WHITE"].values()) == {""}
 
 
 async def test_stale_inputs_put_the_list_price_and_a_fixed_lead_in_force_and_ask_a_person(state_dir: Path) -> None:

@@ -23,7 +23,7 @@ from gateway.ledger import facts, outbox
 from gateway.ledger.database import Ledger, open_ledger
 from gateway.stages import publish as stage
 from gateway.stages.board import Board
-from gateway.uplink.base import BrokerAccess, Uplink, Will
+from gateway.uplink.base import BrokerAccess, Message, Uplink, Will
 from gateway.uplink.broker import BrokerKind, find_mosquitto, running_broker
 from gateway.uplink.topics import Topics
 from tests.eventually import eventually
@@ -344,6 +344,10 @@ class LostUplink:
 
     async def publish(self, topic: str, payload: bytes, **_: Any) -> None:
         await (await self.send(topic, payload))
+
+    async def hear(self, _topic: str) -> AsyncIterator[Message]:
+        raise AssertionError("nobody listens")
+        yield
 
     async def ended(self) -> Never:
         await self.lost.wait()

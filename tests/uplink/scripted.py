@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-CONNECT, PUBLISH, PINGREQ = 1, 3, 12
+CONNECT, PUBLISH, SUBSCRIBE, PINGREQ = 1, 3, 8, 12
 NOT_AUTHORISED = 0x87
 
 
@@ -29,9 +29,11 @@ class Script:
     connack_reason: int | None = 0
     connack_properties: bytes = b""
     puback: Callable[[bytes], int | None] = accept
+    suback_reason: int = 1
     answers_pings: bool = True
     connects: list[bytes] = field(default_factory=list)
     topics: list[str] = field(default_factory=list)
+    subscribed: int = 0
     payloads: list[bytes] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
@@ -63,6 +65,9 @@ class Script:
                 self.say(bytes([0x20, 2 + len(properties), 0, self.connack_reason]) + properties)
         elif kind == PUBLISH:
             self._published(body)
+        elif kind == SUBSCRIBE:
+            self.subscribed += 1
+            self.say(b"\x90\x04" + body[:2] + bytes([0, self.suback_reason]))
         elif kind == PINGREQ and self.answers_pings:
             self.say(b"\xd0\x00")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import UplinkError
-from gateway.uplink.base import BrokerAccess, Will
+from gateway.uplink.base import BrokerAccess, DeafError, Will
 from gateway.uplink.broker import BrokerKind, find_mosquitto, running_broker
 from gateway.uplink.mqtt import _Connection, connect
 from tests.eventually import eventually
@@ -258,7 +258,7 @@ async def test_each_connection_starts_clean_with_its_account_and_its_will() -> N
         assert payload in body
         assert "öppna".encode() in body
         properties = body[11 : 11 + body[10]]
-        assert properties in (b"", b"\x11\x00\x00\x00\x00")  # session expiry 0
+        assert properties == b"\x11\x00\x00\x00\x00'\x00\x01\x00\x00"  # session expiry 0, packets of 64 KiB
 
 
 @pytest.mark.parametrize("url", ["http://host", "mqtt://", "mqtt://u:p@host", "mqtt://host/path", "mqtt://host:99999"])
@@ -340,3 +340,26 @@ async def test_a_second_gateway_with_the_same_id_ends_the_first(kind: BrokerKind
         with pytest.raises(UplinkError):
             async with asyncio.timeout(5):
                 await first.ended()
+
+
+async def test_a_broker_that_lets_us_hear_nothing_says_so_and_the_connection_goes_on() -> None:
+    async with (
+        scripted_broker(Script(suback_reason=0x87)) as broker,
+        connect(access(broker.url), will=WILL, monotonic=time.monotonic) as uplink,
+    ):
+        with pytest.raises(DeafError, match="a/control"):
+            await anext(aiter(uplink.hear("a/control")))
+        await uplink.publish("a/b", b"{}")
+    assert broker.topics == ["a/b"]
+
+
+async def test_who_listens_hears_of_the_end_of_the_connection() -> None:
+    async with (
+        scripted_broker(Script()) as broker,
+        connect(access(broker.url), will=WILL, monotonic=time.monotonic) as uplink,
+    ):
+        hearing = asyncio.ensure_future(anext(aiter(uplink.hear("a/control"))))
+        await eventually(lambda: broker.subscribed)
+        broker.drop()
+        with pytest.raises(UplinkError, match="lost"):
+            await hearing

@@ -21,6 +21,8 @@ TOPICS = Topics(base="nordform/LUND", gateway_id="g1", machines={"press-1": ("mo
         ({"type": "offer.changed", "sku": "TRAY/12"}, "nordform/LUND/offers/TRAY%2F12/event"),
         ({"type": "campaign.opened", "family": "pla-white"}, "nordform/LUND/campaigns/pla-white/event"),
         ({"type": "proposal.opened", "proposal_id": 4}, "nordform/LUND/proposals/4"),
+        ({"type": "proposal.approved", "proposal_id": 4}, "nordform/LUND/proposals/4/decision"),
+        ({"type": "proposal.expired", "proposal_id": 4}, "nordform/LUND/proposals/4/decision"),
         ({"type": "exception.opened", "exception_id": 9}, "nordform/LUND/exceptions/9"),
         ({"type": "machine.armed", "machine": "press-1"}, "nordform/LUND/moulding/line-1/press-1/alarm"),
         ({"type": "machine.armed", "machine": "scrapped"}, "nordform/LUND/_/_/scrapped/alarm"),

@@ -1,5 +1,6 @@
 """Runs that price themselves: `plan` turns what is seen of a run into price, promise, campaign and release."""
 
+from gateway.domain.pricing.control import Control, Said, strictest
 from gateway.domain.pricing.figures import remember
 from gateway.domain.pricing.inputs import (
     CampaignKind,
@@ -27,8 +28,9 @@ from gateway.domain.pricing.inputs import (
     Source,
 )
 from gateway.domain.pricing.planning import plan
+from gateway.domain.pricing.prices import approved, refusal
 from gateway.domain.pricing.promises import Basis, Promise, Which
-from gateway.domain.pricing.reasons import About, Reason, render
+from gateway.domain.pricing.reasons import About, Reason, money, render
 from gateway.domain.pricing.result import (
     CampaignDecision,
     CostNow,
@@ -47,6 +49,7 @@ __all__ = [
     "CampaignRules",
     "CampaignSeen",
     "Capacity",
+    "Control",
     "CostNow",
     "Costs",
     "Demand",
@@ -71,11 +74,16 @@ __all__ = [
     "RunInputs",
     "RunPlan",
     "RunRules",
+    "Said",
     "Seen",
     "Shipping",
     "Source",
     "Which",
+    "approved",
+    "money",
     "plan",
+    "refusal",
     "remember",
     "render",
+    "strictest",
 ]

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.domain.pricing.figures import conversion_at
 from gateway.domain.pricing.formulas import HOURS_DAY
-from gateway.domain.pricing.inputs import CampaignKind, Mode, Policy, RunInputs
+from gateway.domain.pricing.inputs import CampaignKind, CampaignSeen, Mode, Policy, RunInputs
 from gateway.domain.pricing.prices import bid
 from gateway.domain.pricing.promises import Promise
 from gateway.domain.pricing.reasons import About, Param, Reason
@@ -68,7 +68,10 @@ def _refusal(inputs: RunInputs, schedule: Schedule, price: PriceDecision, depth:
         return _reason("campaign_starting")
     if seen.campaign.hours_week >= rules.max_hours_week:
         return _reason("campaign_hours_used", hours=seen.campaign.hours_week, limit=rules.max_hours_week)
-    if price.price_minor * (1 - depth) < price.floor_minor:
+    rests = seen.campaign.rests_until
+    if rules.kind is CampaignKind.REDUCTION and rests is not None and moment(schedule.now) < rests:
+        return _reason("campaign_rests", until=rests)
+    if price.price_minor * (1 - _share(seen.campaign, depth)) < price.floor_minor:
         return _reason("campaign_below_floor", depth=depth, floor_minor=price.floor_minor)
     return None
 
@@ -90,12 +93,17 @@ def _condition(schedule: Schedule, price: PriceDecision, promise: Promise, depth
         return False, _reason("campaign_later", hours=schedule.hours_left, kept=kept)
     worth = visitor_worth_minor(
         schedule,
-        price_minor=price.price_minor * (1 - depth),
+        price_minor=price.price_minor * (1 - _share(schedule.inputs.seen.campaign, depth)),
         lead_days=_days(promise.at, moment(schedule.now)),
     )
     cost = rules.campaign.reserve * rules.campaign.cost_per_click_minor
     opens = worth > (KEEPS_OPEN * cost if schedule.inputs.seen.campaign.open else cost)
     return opens, _reason("campaign_worth" if opens else "campaign_not_worth", worth_minor=worth, cost_minor=cost)
+
+
+def _share(campaign: CampaignSeen, depth: float) -> float:
+    """Give what is taken off: the depth counts from the lowest price of 30 days, so it is more where that is lower."""
+    return depth if depth == 0 or campaign.share is None else campaign.share
 
 
 def _freshness(inputs: RunInputs) -> float:

@@ -298,12 +298,15 @@ class CampaignSeen:
     """The campaign as it stands: open, its open hours within the last seven days, approved where that is needed.
 
     freshness: the share of the audience that has not just been asked; None: 1 - hours_week / max_hours_week.
+    share: what a reduction takes off the price of now (None: its depth); none opens before rests_until.
     """
 
     open: bool = False
     hours_week: float = 0.0
     approved: bool = False
     freshness: float | None = None
+    share: float | None = None
+    rests_until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -336,7 +339,7 @@ class Seen:
     free_h: working hours before the machine is free (other load); down: it has failed and is being repaired.
     held: why a person or a shortage holds the run. level: the demand level in force (the last plan's).
     error_quantile_h: measured quantile of (actual - forecast) finish after 20 runs, in place of the buffer.
-    confidence: by input, 0 to 1.
+    confidence: by input, 0 to 1. frozen: the price stands; at_list: a person put the list price back, and it stands.
     """
 
     orders: tuple[OpenOrder, ...] = ()
@@ -353,6 +356,7 @@ class Seen:
     confidence: Mapping[str, float] = field(default_factory=dict)
     mode: Mode = Mode.AUTO
     frozen: bool = False
+    at_list: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a machine that was free in the past."""

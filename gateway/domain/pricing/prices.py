@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.domain.pricing.formulas import HOURS_DAY, place_value
-from gateway.domain.pricing.inputs import Band, Mode, Policy, PriceMove, PriceRules, RunInputs
+from gateway.domain.pricing.inputs import Band, CampaignKind, Mode, Policy, PriceMove, PriceRules, RunInputs
 from gateway.domain.pricing.reasons import About, Param, Reason
 from gateway.domain.pricing.result import PriceDecision
 from gateway.domain.pricing.schedule import HOUR_S, Schedule, moment
@@ -86,8 +86,8 @@ def decide_price(inputs: RunInputs, wanted: Wanted, now: datetime) -> tuple[Pric
         rail = _at_list(rail, inputs, floor=floor)
     else:
         rail = _paced(rail, rules, standing=standing, moves=moves, now=now, mode=seen.mode, floor=floor)
-    if seen.frozen and seen.mode is not Mode.OFF:
-        rail = _Rail(minor=standing, reasons=(*rail.reasons, _reason("price_frozen", price_minor=standing)))
+    if seen.mode is not Mode.OFF:
+        rail = _held(rail, inputs, standing=standing)
     decision = PriceDecision(
         price_minor=rail.minor,
         factor=rail.minor / rules.list_minor,
@@ -99,6 +99,33 @@ def decide_price(inputs: RunInputs, wanted: Wanted, now: datetime) -> tuple[Pric
         proposed_minor=rail.proposed,
     )
     return decision, rail.reasons
+
+
+def refusal(inputs: RunInputs, minor: int, now: datetime) -> Reason | None:
+    """Say why a price must not stand although a person wants it, None where it may.
+
+    Floor, hard band and the number of moves hold for everybody; the automatic band and the limits of change are
+    for what nobody looked at.
+    """
+    rules, seen = inputs.rules.price, inputs.seen
+    _, moves = _standing(inputs, now)
+    floor, (low, high) = floor_minor(rules, inputs.rules.costs.unit_minor), _limits(rules, rules.hard)
+    if seen.mode is Mode.OFF:
+        return _reason("price_off")
+    if seen.frozen or _is_reduced(inputs):
+        return _held(_Rail(minor=minor), inputs, standing=_standing(inputs, now)[0]).reasons[-1]
+    if minor < floor:
+        return _reason("price_floor", floor_minor=floor)
+    if not low <= minor <= high:
+        return _reason("hard_band", wanted_minor=minor, low=rules.hard[0], high=rules.hard[1])
+    if len(moves) >= rules.moves_per_day:
+        return _reason("moves_used", moves=len(moves))
+    return None
+
+
+def approved(minor: int) -> Reason:
+    """Say that a person has put a price in force."""
+    return _reason("price_approved", price_minor=minor)
 
 
 def floor_minor(rules: PriceRules, unit_minor: float) -> int:
@@ -174,6 +201,24 @@ def _at_list(rail: _Rail, inputs: RunInputs, *, floor: int) -> _Rail:
     return _Rail(minor=at_list, reasons=(*told, *kept))
 
 
+def _held(rail: _Rail, inputs: RunInputs, *, standing: int) -> _Rail:
+    """Let the price stand through a freeze and an open reduction; a person's list price goes before both."""
+    if inputs.seen.at_list:
+        at_list = inputs.rules.price.list_minor
+        return _Rail(minor=at_list, reasons=(*rail.reasons, _reason("price_undone", list_minor=at_list)))
+    if inputs.seen.frozen:
+        return _Rail(minor=standing, reasons=(*rail.reasons, _reason("price_frozen", price_minor=standing)))
+    if _is_reduced(inputs) and not inputs.seen.stale:
+        return _Rail(minor=standing, reasons=(*rail.reasons, _reason("price_reduced", price_minor=standing)))
+    return rail
+
+
+def _is_reduced(inputs: RunInputs) -> bool:
+    """Say whether a reduction is announced, or about to be: what it is counted from does not move."""
+    campaign = inputs.seen.campaign
+    return inputs.rules.campaign.kind is CampaignKind.REDUCTION and (campaign.open or campaign.approved)
+
+
 def _paced(
     rail: _Rail,
     rules: PriceRules,
@@ -196,7 +241,8 @@ def _paced(
         rail = rail.moved(standing, "deadband", wanted_minor=rail.minor, price_minor=standing, share=rules.deadband)
     elif len(moves) >= rules.moves_per_day:
         rail = rail.moved(standing, "moves_used", moves=len(moves))
-    if rail.proposed is not None and abs(wanted - rail.minor) < rules.deadband * rules.list_minor:
+    near, used = abs(wanted - rail.minor) < rules.deadband * rules.list_minor, len(moves) >= rules.moves_per_day
+    if rail.proposed is not None and (near or used):  # where no move is left nobody could approve it
         rail = _Rail(minor=rail.minor, reasons=rail.reasons)
     if mode is Mode.ADVISE and rail.minor != standing:
         told = _reason("price_advised", wanted_minor=rail.minor)

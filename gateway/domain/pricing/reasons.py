@@ -63,6 +63,18 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "price_off": ("Prices are switched off.", "Prisstyrningen är avstängd."),
     "price_frozen": ("Price freeze: the price stays at {price_minor}.", "Prisstopp: priset stannar på {price_minor}."),
+    "price_approved": (
+        "{price_minor} is in force: a person approved it.",
+        "{price_minor} gäller: en människa godkände det.",
+    ),
+    "price_undone": (
+        "A person put the list price {list_minor} back, until somebody unfreezes it.",
+        "En människa lade tillbaka listpriset {list_minor}, tills någon släpper det.",
+    ),
+    "price_reduced": (
+        "An announced reduction is open: the price stays at {price_minor}.",
+        "En annonserad nedsättning pågår: priset stannar på {price_minor}.",
+    ),
     "price_floor": (
         "Not below the floor of {floor_minor} (cost, 5 % and fees).",
         "Inte under golvet {floor_minor} (kostnad, 5 % och avgifter).",
@@ -133,6 +145,10 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "{orders} lovade order är i fara: beräknat klart {finish} (9 av 10), behövs {due}.",
     ),
     "campaign_off": ("Campaigns are switched off.", "Kampanjer är avstängda."),
+    "campaign_rests": (
+        "At most one announced reduction in 30 days, from a price log of 30 days: none before {until}.",
+        "Högst en annonserad nedsättning på 30 dagar, ur en prislogg på 30 dagar: ingen före {until}.",
+    ),
     "campaign_frozen": ("Price freeze: no campaign.", "Prisstopp: ingen kampanj."),
     "campaign_stale": ("No campaign on stale figures.", "Ingen kampanj på gamla uppgifter."),
     "campaign_empty": (
@@ -215,6 +231,11 @@ def render(reason: Reason, language: Language, *, zone: tzinfo, currency: str) -
     return TEXTS[reason.code][0 if language == "en" else 1].format_map(shown)
 
 
+def money(minor: float, currency: str) -> str:
+    """Write a sum in minor units as people do: `149.00 SEK`."""
+    return f"{minor:.0f} {currency}" if currency in _WITHOUT_MINOR else f"{minor / 100:.2f} {currency}"
+
+
 class _Share(float):
     """A number whose format `%` means whole per cent."""
 
@@ -228,5 +249,5 @@ def _shown(name: str, value: Param, *, zone: tzinfo, currency: str) -> str | int
     if isinstance(value, datetime):
         return f"{value.astimezone(zone):%Y-%m-%d %H:%M}"
     if name.endswith("_minor") and isinstance(value, int | float):
-        return f"{value:.0f} {currency}" if currency in _WITHOUT_MINOR else f"{value / 100:.2f} {currency}"
+        return money(value, currency)
     return _Share(value) if isinstance(value, float) else value
