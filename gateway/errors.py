@@ -45,5 +45,17 @@ class LedgerLostError(LedgerError):
     """The ledger is gone or damaged: no restart helps, a person restores a backup; the text names the command."""
 
 
+class NotUnderstoodError(Exception):
+    """What was asked cannot be understood: `field` names the part of the request, the text says what is wrong."""
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(text)
+        self.field = field
+
+
+class StaleError(Exception):
+    """What is known is missing or too old to decide from: the same may be asked again later."""
+
+
 class RefusedError(Exception):
     """A person asked for something that is not possible now; the text says why and what would help."""

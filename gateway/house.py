@@ -1,13 +1,10 @@
 """Settings become the arguments of each stage: shops, machines, stations, runs, prices, broker."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
@@ -15,13 +12,13 @@ from zoneinfo import ZoneInfo
 from drivers.base import Driver, Security
 from drivers.catalog import open_driver, open_station, own_certificate
 from drivers.link import Links
-from drivers.profile import Profile, Recipe
+from drivers.profile import Recipe
 from gateway import __version__, sdnotify
 from gateway.api.desk import Desk, Place
 from gateway.carriers import Run, open_carriers
 from gateway.clock import SystemClock
 from gateway.domain.intake import Catalogue, DueRule
-from gateway.domain.machines import Level
+from gateway.domain.machines import Level, fingerprint
 from gateway.domain.pricing import FamilyRules, Mode, Release
 from gateway.keeping import keep, look_after, open_backups
 from gateway.ledger import machines
@@ -39,6 +36,7 @@ from gateway.stages.kpi import watch_kpis
 from gateway.stages.plan import Floor, planning_stage
 from gateway.stages.price import price_stage
 from gateway.stages.pricing import Pricing, promise_at_intake
+from gateway.stages.quotes import Quoting
 from gateway.stages.recover import STANDING as RECOVERY
 from gateway.stages.recover import afterwards
 from gateway.stages.report import drain, report, report_coupons, report_offers
@@ -94,6 +92,7 @@ class House:
             stations=self._stations,
             floor=self._floor(),
             pricing=self._pricing({}),
+            quoting=self._quoting(),
             started_at=self._clock.now(),
         )
 
@@ -268,12 +267,23 @@ class House:
             periods_s=periods_s,
         )
 
+    def _quoting(self) -> Quoting:
+        return Quoting(
+            pricing=self._pricing({}),
+            catalogue=self._catalogue(),
+            shops=tuple(self._settings.shops),
+            express=self._settings.express(),
+        )
+
+    def _catalogue(self) -> Catalogue:
+        return Catalogue(range=self._range, recipe=self._recipe)
+
     def _intake(self, name: str, shop: ShopSettings, pricing: Pricing) -> Intake:
         return Intake(
             shop=name,
             poll_s=shop.poll_s,
             rule=DueRule(states=frozenset(shop.produce_when.states), methods=frozenset(shop.produce_when.methods)),
-            catalogue=Catalogue(range=self._range, recipe=self._recipe),
+            catalogue=self._catalogue(),
             erase_after=timedelta(days=shop.erase_after_days),
             promising=lambda tx, shop_name, plan, now: promise_at_intake(tx, pricing, shop_name, plan, now),
         )
@@ -361,13 +371,3 @@ class House:
             timezone=self._settings.site.timezone,
             clock=self._clock,
         )
-
-
-def fingerprint(profile: Profile) -> str:
-    """Give a short hash of a machine type: a changed profile ends the arming of its machines.
-
-    What is only watched does not count, nor what people may write while it is not armed: neither changes anything of
-    what the machine may be told to do.
-    """
-    told = {name: value for name, value in asdict(profile).items() if name not in {"tags", "writable", "sample_s"}}
-    return sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -16,10 +16,11 @@ from gateway.api.desk import Desk, View
 from gateway.api.person import Asked, Person, ReasonAsked, found
 from gateway.api.pricing import pricing_routes, proposal_routes
 from gateway.api.probing import probe_routes
+from gateway.api.quotes import quote_routes
 from gateway.api.runs import run_routes
 from gateway.api.stock import stock_routes
 from gateway.domain.machines import Level
-from gateway.errors import LedgerError, RefusedError
+from gateway.errors import LedgerError, NotUnderstoodError, RefusedError, StaleError
 from gateway.ledger import traces, views
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -63,6 +64,8 @@ def create_app(desk: Desk) -> FastAPI:
     """Build the application over one desk."""
     app = FastAPI(title="Kvot", version=__version__, default_response_class=Json, docs_url=None, redoc_url=None)
     app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(NotUnderstoodError, _wrong)
+    app.add_exception_handler(StaleError, _stale)
     app.add_exception_handler(LedgerError, _unavailable)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _http_problem)
@@ -77,6 +80,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(probe_routes(desk), prefix="/api/v1/machines")
     app.include_router(commissioning_routes(desk), prefix="/api/v1/machines")
     app.include_router(_stations(desk), prefix="/api/v1/stations")
+    app.include_router(quote_routes(desk), prefix="/api/v1/quotes")
     app.include_router(stock_routes(desk), prefix="/api/v1/stock")
     app.include_router(backup_routes(desk), prefix="/api/v1")
     return app
@@ -229,6 +233,15 @@ def _problem(status: int, title: str, detail: str, errors: list[View] | None = N
 
 async def _refused(_request: Request, fault: Exception) -> Response:
     return _problem(409, "not possible now", str(fault))
+
+
+async def _wrong(_request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, NotUnderstoodError)
+    return _problem(422, "not understood", str(fault), [{"path": f"body.{fault.field}", "text": str(fault)}])
+
+
+async def _stale(_request: Request, fault: Exception) -> Response:
+    return _problem(503, "not enough is known now", str(fault))
 
 
 async def _unavailable(_request: Request, fault: Exception) -> Response:

@@ -33,6 +33,7 @@ from gateway.stages.board import Board
 from gateway.stages.disk import STANDING as DISK
 from gateway.stages.plan import Floor
 from gateway.stages.pricing import Pricing
+from gateway.stages.quotes import Quoting
 from gateway.stages.recover import STANDING as RECOVERY
 
 View = dict[str, Any]
@@ -64,6 +65,7 @@ class Desk:
     floor: Floor | None = None
     pricing: Pricing | None = None
     backups: Backups | None = None
+    quoting: Quoting | None = None
 
     async def status(self) -> View:
         """Give the whole picture on one page."""

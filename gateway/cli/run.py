@@ -37,7 +37,7 @@ def run(
     except ValueError as fault:
         fail(exits.USAGE, str(fault))
     try:
-        settings = load(config, directory=config_directory, overrides=overrides or (), to_run=True)
+        settings = load(config, directory=config_directory, overrides=overrides or ())
         state = places.state_dir(state_dir)
         chosen = socket or settings.api.socket
         asyncio.run(daemon.run(settings, state_dir=state, socket=places.socket_path(chosen, state_dir)))

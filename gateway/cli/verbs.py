@@ -15,6 +15,7 @@ from gateway.cli import (
     pricing,
     probe,
     proposals,
+    quotes,
     run,
     runs,
     simulate,
@@ -52,6 +53,7 @@ app.add_typer(jobs.app, name="jobs", help="What the machines make.")
 app.add_typer(runs.app, name="runs", help="What is made together, and what waits for somebody.")
 app.add_typer(proposals.app, name="proposals", help="What Kvot would do if a person agreed.")
 app.add_typer(pricing.app, name="pricing", help="How far prices go, and what they are.")
+app.add_typer(quotes.app, name="quotes", help="What a customer may choose from, and what became of it.")
 app.add_typer(machines.app, name="machines", help="Who may start what.")
 app.add_typer(probe.app, name="probe", help="Prove what a machine remembers or shows.")
 app.add_typer(stations.app, name="stations", help="What people work on, and what they say of it.")

@@ -1,10 +1,13 @@
 """What Kvot may do at a machine: the control level in force, what ends it, what the permits allow."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 
 from drivers.base import Permits
+from drivers.profile import Profile
 
 PRESENCE = timedelta(hours=12)  # signed in: a named person has acted within this time (delivery promise 2a)
 
@@ -88,3 +91,13 @@ def fallen(permits: Permits) -> str | None:
     """Name the permits that are not given, or None."""
     missing = [name for name in ("remote", "ready") if getattr(permits, name) is not True]
     return " and ".join(missing) if missing else None
+
+
+def fingerprint(profile: Profile) -> str:
+    """Give a short hash of a machine type: a changed profile ends the arming of its machines.
+
+    What is only watched does not count, nor what people may write while it is not armed: neither changes anything of
+    what the machine may be told to do.
+    """
+    told = {name: value for name, value in asdict(profile).items() if name not in {"tags", "writable", "sample_s"}}
+    return sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]

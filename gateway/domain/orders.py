@@ -29,7 +29,8 @@ class ShopLine:
     """One row of a shop's order. `quantity` is pieces still wanted: what was refunded is taken off.
 
     `skus` are the article numbers to look up, most specific first (variation, then product).
-    `fault` says why the row could not be understood; the row is then set aside, never guessed.
+    `fault` says why the row could not be understood; the row is then set aside, never guessed. `quote` is the
+    token of the quote it was sold by, empty where there was none.
     """
 
     shop_line_id: str
@@ -41,6 +42,7 @@ class ShopLine:
     options: Mapping[str, Scalar] = field(default_factory=dict)
     parent_line_id: str | None = None
     fault: str | None = None
+    quote: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from gateway.domain.pricing import (
     OpenOrder,
     Release,
     ReleaseKind,
+    Reservation,
     RunInputs,
     RunPlan,
     Seen,
@@ -20,6 +21,7 @@ from gateway.domain.pricing import (
 from gateway.domain.products import Family
 
 AT_ONCE = "at_once"
+EXPRESS = "express"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +29,7 @@ class Owed:
     """What one requirement still lacks: pieces that are neither good nor in an unfinished job.
 
     `ready` are the pieces that the step before has made good and nobody has used yet; `places` what
-    one piece takes of a run.
+    one piece takes of a run. `quoted`: places were held for it. `own`: the order line whose own run makes it.
     """
 
     requirement_id: int
@@ -39,6 +41,8 @@ class Owed:
     ready: int
     places: float = 1.0
     batch: int | None = None  # pieces that come from the step before together; None: all at once
+    quoted: bool = False
+    own: int | None = None
 
     @property
     def startable(self) -> int:
@@ -77,13 +81,14 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenRun:
-    """A run that collects, with its waiting jobs."""
+    """A run that collects, with its waiting jobs; `own`: the order line it is made for alone."""
 
     run_id: int
     family: str
     setup_key: str
     held: str | None
     members: tuple[Member, ...]
+    own: int | None = None
 
     @property
     def fill(self) -> float:
@@ -93,7 +98,10 @@ class OpenRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Join:
-    """Put so many pieces of a requirement into the open run of its family and set-up key, opening one if need be."""
+    """Put so many pieces of a requirement into the open run of its family and set-up key, opening one if need be.
+
+    What has a run of its own goes there.
+    """
 
     need: Owed
     quantity: int
@@ -121,46 +129,64 @@ class Releasing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Situation:
-    """What else a release depends on: the machines, the families' rules, hours before a machine is free."""
+    """What else a release depends on: machines, families' rules, hours before a machine is free, quotes by family."""
 
     candidates: Mapping[str, Candidate]
     rules: Mapping[str, FamilyRules] = field(default_factory=dict)  # of the families whose runs collect
     free_h: Mapping[str, float] = field(default_factory=dict)
+    reserved: Mapping[str, tuple[Reservation, ...]] = field(default_factory=dict)
     now: datetime
 
 
-def collect(owed: Iterable[Owed], open_runs: Iterable[OpenRun], families: Mapping[str, Family]) -> Collecting:
+def collect(
+    owed: Iterable[Owed],
+    open_runs: Iterable[OpenRun],
+    families: Mapping[str, Family],
+    *,
+    reserved: Mapping[str, float] | None = None,
+) -> Collecting:
     """Decide what joins which open run, the earliest promise first, never more than a run's places.
 
-    A family that is released at once collects only what can be made now; what does not fit into a run
+    Places `reserved` by quotes, by family, are left free; what was ordered by a quote goes first, into those it
+    held. A family that is released at once collects only what can be made now; what does not fit into a run
     waits for the next one, so that a large line splits over runs by itself.
     """
-    ordered = sorted(owed, key=lambda one: (one.family, one.setup_key, one.promise_at, one.requirement_id))
+    ordered = sorted(
+        owed, key=lambda one: (one.family, one.setup_key, not one.quoted, one.promise_at, one.requirement_id)
+    )
     homeless = tuple(one for one in ordered if one.family not in families)
     known = [one for one in ordered if one.family in families]
     too_often = tuple(one for one in known if one.remakes > families[one.family].remake_limit)
-    fills = {(run.family, run.setup_key): run.fill for run in open_runs}
-    joins: list[Join] = []
+    fills = {(run.family, run.setup_key): run.fill for run in open_runs if run.own is None}
+    held = reserved or {}
     makeable = [one for one in known if one not in too_often]
-    for key, group in groupby(makeable, key=lambda one: (one.family, one.setup_key)):
-        joins += _fill_up(tuple(group), fill=fills.get(key, 0.0), family=families[key[0]])
+    alone = [one for one in makeable if one.own is not None]
+    joins = [Join(need=one, quantity=pieces) for one in alone for pieces in _batches(one.quantity, one.batch)]
+    shared = [one for one in makeable if one.own is None]
+    for key, group in groupby(shared, key=lambda one: (one.family, one.setup_key)):
+        taken = fills.get(key, 0.0) + held.get(key[0], 0.0)
+        joins += _fill_up(tuple(group), fill=taken, family=families[key[0]])
     return Collecting(joins=tuple(joins), too_often=too_often, homeless=homeless)
 
 
 def release(run: OpenRun, family: Family, situation: Situation) -> Releasing | None:
     """Decide whether a run starts now, and where; None while it collects on.
 
-    The decision is the pricing plan's, but for families that are released at once. Jobs whose pieces are
-    not there yet never start; a run none of whose jobs can start waits.
+    The decision is the pricing plan's, but for families that are released at once and runs for one customer alone.
+    Jobs whose pieces are not there yet never start; a run none of whose jobs can start waits.
     """
     starting = tuple(member for member in run.members if member.can_start)
     if not starting or run.held is not None:
         return None
     machine = choose_machine(family, situation.candidates)
-    reason = AT_ONCE
-    if family.run.release is not Release.AT_ONCE:
+    reason = AT_ONCE if run.own is None else EXPRESS
+    if run.own is None and family.run.release is not Release.AT_ONCE:
         decided = foresee(
-            run, situation.rules[family.name], free_h=situation.free_h.get(machine, 0.0), now=situation.now
+            run,
+            situation.rules[family.name],
+            free_h=situation.free_h.get(machine, 0.0),
+            now=situation.now,
+            seen=Seen(reserved=situation.reserved.get(family.name, ())),
         )
         if decided.release.kind is not ReleaseKind.NOW:
             return None
@@ -173,6 +199,11 @@ def foresee(
     run: OpenRun | None, rules: FamilyRules, *, free_h: float, now: datetime, seen: Seen | None = None
 ) -> RunPlan:
     """Give the plan of a family's open run, or of an empty one; `seen` carries what else is known of the family."""
+    return plan(foresight(run, rules, free_h=free_h, seen=seen), now)
+
+
+def foresight(run: OpenRun | None, rules: FamilyRules, *, free_h: float, seen: Seen | None = None) -> RunInputs:
+    """Give what such a plan is decided from."""
     members: Sequence[Member] = run.members if run is not None else ()
     known = seen or Seen()
     orders = tuple(
@@ -185,7 +216,7 @@ def foresee(
         for member in members
     )
     situation = replace(known, orders=orders, free_h=free_h, held=run.held if run is not None else None)
-    return plan(RunInputs(rules=rules, seen=situation), now)
+    return RunInputs(rules=rules, seen=situation)
 
 
 def choose_machine(family: Family, candidates: Mapping[str, Candidate]) -> str:

@@ -68,12 +68,17 @@ def move_runs(tx: Tx, state_dir: Path, *, before: datetime) -> int:
 
 
 def move_settled(tx: Tx, state_dir: Path, *, before: datetime) -> int:
-    """Move one batch of resolved exceptions, offers that ended and proposals that were answered; give their number."""
+    """Move one batch of resolved exceptions, ended offers, answered proposals and unused quotes; give their number."""
     moved = 0
     for name, at, condition in (
         ("exceptions", "resolved_at", "state = 'resolved'"),
         ("offers", "valid_until", "valid_until IS NOT NULL"),
-        ("proposals", "decided_at", "state <> 'open'"),
+        ("quotes", "held_until", "line_id IS NULL"),
+        (
+            "proposals",
+            "decided_at",
+            "state <> 'open' AND NOT EXISTS (SELECT 1 FROM quotes q WHERE q.proposal_id = proposals.proposal_id)",
+        ),
     ):
         found = rows(
             tx,

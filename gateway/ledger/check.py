@@ -32,10 +32,11 @@ def faults(path: Path, *, whole: bool) -> list[str]:
 
 
 def identity(path: Path) -> dict[str, object]:
-    """Give what a sound ledger's file says of itself: the row of `meta`, and the time of its last event."""
+    """Give what a sound ledger's file says of itself: the row of `meta` but its secret, and its last event's time."""
     with closing(_open(path, whole=True)) as raw:
         raw.row_factory = sqlite3.Row
         found = dict(raw.execute("SELECT * FROM meta").fetchone())
+        found.pop("quote_secret", None)
         found["last_event_at"] = raw.execute("SELECT MAX(at) FROM events").fetchone()[0]
     return found
 

@@ -43,6 +43,7 @@ def owed(tx: Tx) -> list[Owed]:
         f"""
         SELECT * FROM (
           SELECT r.requirement_id, r.family, r.setup_key, r.places, r.batch, COALESCE(l.promise_at, '') AS promise_at,
+                 q.used, CASE q.used WHEN 'own_run' THEN q.line_id END AS own,
                  {_READY} - CASE WHEN r.step = 1 THEN 0 ELSE COALESCE((
                    SELECT SUM(a.quantity) FROM allocations a JOIN jobs j USING (job_id)
                    WHERE a.requirement_id = r.requirement_id AND j.state = 'waiting'), 0) END AS ready,
@@ -53,6 +54,7 @@ def owed(tx: Tx) -> list[Owed]:
                    WHERE a.requirement_id = r.requirement_id AND {FELL_SHORT})
                  - r.remade AS remakes
           FROM requirements r JOIN order_lines l USING (line_id) JOIN orders o USING (order_id)
+          LEFT JOIN quotes q ON q.line_id = r.line_id AND q.family = r.family
           WHERE l.state IN ('received','planned','in_production')
             AND l.hold_reason IS NULL AND o.hold_reason IS NULL AND r.hold_reason IS NULL)
         WHERE lacking > 0""",  # noqa: S608 - constants
@@ -68,6 +70,8 @@ def owed(tx: Tx) -> list[Owed]:
             ready=max(0, need["ready"]),
             places=need["places"],
             batch=need["batch"],
+            quoted=need["used"] is not None,
+            own=need["own"],
         )
         for need in found
     ]
@@ -86,7 +90,7 @@ def open_runs(tx: Tx, family: str | None = None) -> list[OpenRun]:
     """Give the runs that collect, with their waiting jobs."""
     found = rows(
         tx,
-        "SELECT run_id, family, setup_key, hold_reason FROM runs WHERE state IN ('collecting','committed') "
+        "SELECT run_id, family, setup_key, hold_reason, express FROM runs WHERE state IN ('collecting','committed') "
         "AND (:family IS NULL OR family = :family) ORDER BY run_id",
         family=family,
     )
@@ -97,6 +101,7 @@ def open_runs(tx: Tx, family: str | None = None) -> list[OpenRun]:
             setup_key=run["setup_key"],
             held=run["hold_reason"],
             members=_members(tx, run["run_id"]),
+            own=run["express"],
         )
         for run in found
     ]
@@ -119,7 +124,7 @@ def join(tx: Tx, decided: Collecting, *, site: str, epoch: int, now: datetime) -
 
 def release(tx: Tx, decided: Releasing, *, now: datetime, who: str = "kvot") -> int:
     """Release a run on its machine; what cannot start yet moves on to the next run. Give the number of jobs."""
-    run = row(tx, "SELECT family, setup_key, state FROM runs WHERE run_id = :run", run=decided.run_id)
+    run = row(tx, "SELECT family, setup_key, state, express FROM runs WHERE run_id = :run", run=decided.run_id)
     assert run is not None
     change(
         tx,
@@ -151,7 +156,7 @@ def release(tx: Tx, decided: Releasing, *, now: datetime, who: str = "kvot") -> 
             now=now,
         )
     if decided.waiting:
-        next_run = _new_run(tx, run["family"], run["setup_key"], promised=True, now=now)
+        next_run = _new_run(tx, run["family"], run["setup_key"], promised=True, own=run["express"], now=now)
         for member in decided.waiting:
             change(tx, "UPDATE jobs SET run_id = :run WHERE job_id = :job", run=next_run, job=member.job_id)
     ring(tx, f"machine:{decided.machine}")
@@ -190,23 +195,43 @@ def _members(tx: Tx, run_id: int) -> tuple[Member, ...]:
 
 
 def _open_run(tx: Tx, need: Owed, *, now: datetime) -> int:
-    """Give the open run of a family and set-up key; the first promise in it commits it."""
+    """Give the open run of a family and set-up key, or the line's own; the first promise in it commits it."""
     known = row(
         tx,
         "SELECT run_id, state FROM runs WHERE family = :family AND setup_key = :key "
-        "AND state IN ('collecting','committed')",
+        "AND state IN ('collecting','committed') AND express IS :own",
         family=need.family,
         key=need.setup_key,
+        own=need.own,
     )
     if known is None:
-        return _new_run(tx, need.family, need.setup_key, promised=bool(need.promise_at), now=now)
+        return _new_run(tx, need.family, need.setup_key, promised=bool(need.promise_at), own=need.own, now=now)
     if known["state"] == RunState.COLLECTING and need.promise_at:
         _commit(tx, known["run_id"], need.family, now=now)
     return int(known["run_id"])
 
 
-def _new_run(tx: Tx, family: str, setup_key: str, *, promised: bool, now: datetime) -> int:
-    run_id = insert(tx, "runs", family=family, setup_key=setup_key, state=RunState.COLLECTING, opened_at=to_text(now))
+def close_empty(tx: Tx, run: OpenRun, *, now: datetime) -> bool:
+    """Cancel a run for one customer that has nothing left to make; others go on collecting. Say whether it was."""
+    if run.own is None or run.members:
+        return False
+    found = row(tx, "SELECT state FROM runs WHERE run_id = :run", run=run.run_id)
+    assert found is not None
+    state = RunState(found["state"])
+    move_run(tx, run.run_id, state, RunState.CANCELLED, family=run.family, machine="", now=now)
+    return True
+
+
+def _new_run(tx: Tx, family: str, setup_key: str, *, promised: bool, own: int | None, now: datetime) -> int:
+    run_id = insert(
+        tx,
+        "runs",
+        family=family,
+        setup_key=setup_key,
+        state=RunState.COLLECTING,
+        opened_at=to_text(now),
+        express=own,
+    )
     facts.post(tx, "run.collecting", at=now, run_id=run_id, family=family)
     if promised:
         _commit(tx, run_id, family, now=now)

@@ -12,7 +12,7 @@ from gateway.domain.orders import ShopOrder
 from gateway.domain.products import Family
 from gateway.domain.states import LineState
 from gateway.errors import IllegalTransitionError
-from gateway.ledger import ending, facts, files, offers
+from gateway.ledger import ending, facts, files, naming_quotes, offers
 from gateway.ledger.database import Tx
 from gateway.ledger.exceptions import open_exception, settle
 from gateway.ledger.shelf import give_back, give_up
@@ -87,7 +87,8 @@ def insert_line(
     tx: Tx, order_id: int, plan: LinePlan, reading: Reading, *, counted_from: datetime, now: datetime
 ) -> None:
     """Put a row of an order in the ledger, with what must be made for it; its promise counts from a given time."""
-    promise, source = _promise(tx, plan, reading, counted_from=counted_from, now=now)
+    quote = naming_quotes.judge(tx, plan, shop=reading.shop, accepted_at=counted_from)
+    promise, source = _promise(tx, plan, reading, quote, counted_from=counted_from, now=now)
     line_id = insert(
         tx,
         "order_lines",
@@ -107,6 +108,8 @@ def insert_line(
         state=plan.state,
         reason=plan.reason,
     )
+    if quote is not None:
+        naming_quotes.write_down(tx, quote, plan, shop=reading.shop, order_id=order_id, line_id=line_id, now=now)
     _require(tx, line_id, plan)
     _want_files(tx, line_id, plan, reading, now=now)
     _raise_trouble(tx, plan, now=now)
@@ -158,7 +161,7 @@ def reread_line(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, now: dat
         change(tx, "UPDATE order_lines SET reason = :reason WHERE line_id = :line", reason=plan.reason, line=line_id)
     elif seen is not LineState.RECEIVED:
         move_line(tx, line_id, seen=seen, state=LineState.RECEIVED, reason=None)
-        _promise_anew(tx, line_id, plan, reading, now=now)
+        _promise_anew(tx, line, plan, reading, now=now)
     if plan.state not in {seen, LineState.RECEIVED}:
         move_line(tx, line_id, seen=LineState.RECEIVED, state=plan.state, reason=plan.reason)
     _replace_line(tx, line, plan, now=now)
@@ -208,8 +211,12 @@ def _unplanned(tx: Tx, line: Row, *, now: datetime) -> Row:
     return again
 
 
-def _promise_anew(tx: Tx, line_id: int, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
-    promise, source = _promise(tx, plan, reading, counted_from=now, now=now)
+def _promise_anew(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
+    line_id, shop = line["line_id"], reading.shop
+    quote = naming_quotes.judge(tx, plan, shop=shop, accepted_at=now, line_id=line_id)
+    promise, source = _promise(tx, plan, reading, quote, counted_from=now, now=now)
+    if quote is not None:
+        naming_quotes.write_down(tx, quote, plan, shop=shop, order_id=line["order_id"], line_id=line_id, now=now)
     if promise is not None:
         change(
             tx,
@@ -221,11 +228,19 @@ def _promise_anew(tx: Tx, line_id: int, plan: LinePlan, reading: Reading, *, now
 
 
 def _promise(
-    tx: Tx, plan: LinePlan, reading: Reading, *, counted_from: datetime, now: datetime
+    tx: Tx,
+    plan: LinePlan,
+    reading: Reading,
+    quote: naming_quotes.Answer | None,
+    *,
+    counted_from: datetime,
+    now: datetime,
 ) -> tuple[datetime | None, str | None]:
-    """Give the promise that binds, and where it comes from: the offer of that time, the plan, or a fixed lead."""
+    """Give the promise that binds, and where it comes from: a quote, the offer of that time, the plan, a fixed lead."""
     if not plan.requirements:
         return None, None
+    if quote is not None and quote.promise_at is not None:
+        return quote.promise_at, "quote"
     offered = offers.binding(tx, reading.shop, plan.line.skus, counted_from)
     if offered is not None:
         return offered, "offer"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from uuid import uuid4
 
 from sqlalchemy import Connection, inspect
@@ -133,6 +134,7 @@ def _begin(tx: Connection, site: str, migrations: tuple[Migration, ...]) -> None
         boot=1,
         schema=migrations[-1].number,
         clean=0,
+        quote_secret=token_hex(32),
     )
     engine.commit(tx)
 

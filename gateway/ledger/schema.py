@@ -188,16 +188,19 @@ runs = table(
     maybe("first_piece"),  # the job whose piece was approved
     maybe("waits_for"),  # the material and tools that a due run is not released without
     count("in_part", nullable=True),  # a person has said: release it once so many pieces can be made
+    Column("express", Integer, ForeignKey("order_lines.line_id"), nullable=True),  # the line it is made for alone
     sqlite_autoincrement=True,
 )
 Index("runs_by_state", runs.c.state)
+Index("runs_by_express", runs.c.express)
+_SHARED_AND_OPEN = runs.c.state.in_(("collecting", "committed")) & runs.c.express.is_(None)
 Index(
     "one_open_run",
     runs.c.family,
     runs.c.setup_key,
     unique=True,
-    sqlite_where=runs.c.state.in_(("collecting", "committed")),
-    postgresql_where=runs.c.state.in_(("collecting", "committed")),
+    sqlite_where=_SHARED_AND_OPEN,
+    postgresql_where=_SHARED_AND_OPEN,
 )
 
 jobs = table(
@@ -387,5 +390,6 @@ meta = table(
     count("boot"),
     count("schema"),
     flag("clean"),  # the last stop was orderly
+    words("quote_secret", ""),  # signs quotes; never shown, never logged
     maybe("recovering"),  # when the backup was made that was restored, until all was asked again
 )

@@ -1,6 +1,6 @@
 """The tables of offers, prices, quotes, proposals, and how far prices may go."""
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, Text
+from sqlalchemy import REAL, CheckConstraint, Column, ForeignKey, Index, Integer, Text
 
 from gateway.ledger.columns import among, count, maybe, table, words
 
@@ -48,23 +48,6 @@ price_log = table(
     words("at"),
 )
 Index("price_log_by_sku", price_log.c.shop, price_log.c.sku, price_log.c.currency, price_log.c.at)
-
-quotes = table(
-    "quotes",
-    Column("quote_id", Text, primary_key=True),
-    words("shop"),
-    words("sku"),
-    count("quantity"),
-    words("kind"),
-    count("unit_price_minor"),
-    words("currency"),
-    words("promise_at"),
-    words("body", "{}"),
-    words("created_at"),
-    words("valid_until"),
-    Column("order_id", Integer, ForeignKey("orders.order_id"), nullable=True),
-)
-Index("quotes_by_order", quotes.c.order_id)
 
 proposals = table(
     "proposals",
@@ -126,4 +109,41 @@ Index(
     unique=True,
     sqlite_where=reductions.c.closed_at.is_(None),
     postgresql_where=reductions.c.closed_at.is_(None),
+)
+
+quotes = table(
+    "quotes",
+    Column("quote_id", Text, primary_key=True),
+    words("shop"),
+    words("sku"),
+    words("family"),
+    count("quantity"),
+    words("asked_by"),
+    maybe("request_key"),  # the same request asked again with the same key gets the same quote
+    words("request_hash"),
+    words("body", "{}"),  # what was answered, without what signs it
+    words("created_at"),
+    words("valid_until"),
+    words("held_until"),
+    count("units"),  # places held, in the open run or in the next
+    maybe("open_promise"),  # of the offer with the open run; null: not offered
+    maybe("next_promise"),
+    count("after_run"),  # the last run of the family that had been released
+    maybe("machine"),  # of the run of one's own that is offered, and what it takes of the machine
+    Column("machine_h", REAL, nullable=True),
+    Column("proposal_id", Integer, ForeignKey("proposals.proposal_id"), nullable=True),  # that asks about it
+    Column("line_id", Integer, ForeignKey("order_lines.line_id"), nullable=True, unique=True),
+    maybe("used"),  # the offer that line was ordered by
+    among("used", ("with_run", "next_run", "own_run")),
+    CheckConstraint("(line_id IS NULL) = (used IS NULL)", name="used_by_a_line"),
+)
+Index("quotes_by_held_until", quotes.c.held_until)
+Index("quotes_by_proposal", quotes.c.proposal_id)
+Index(
+    "one_quote_a_request",
+    quotes.c.asked_by,
+    quotes.c.request_key,
+    unique=True,
+    sqlite_where=quotes.c.request_key.is_not(None),
+    postgresql_where=quotes.c.request_key.is_not(None),
 )

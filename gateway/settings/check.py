@@ -56,7 +56,6 @@ def warnings(scene: Scene) -> Iterator[Remark]:
     if mqtt and mqtt.url.startswith("mqtt://") and not is_loopback(mqtt.url):
         yield Remark(path=("mqtt", "url"), text="mqtt:// is not encrypted; prefer mqtts://")
     yield from check_families.warnings(scene)
-    yield from check_families.not_yet(scene)
 
 
 def profile_remarks(name: str, profile: ProfileSettings) -> Iterator[Remark]:

@@ -25,6 +25,11 @@ def faults(scene: Scene) -> Iterator[Remark]:
             yield from _run(family, family.run, (*here, "run"))
         if family.setup is not None:
             yield from _setup(scene, family.setup, name)
+        if family.express is not None and family.express.enabled and not family.gathers:
+            text = (
+                "every order of this family is made at once already; give run: with release: threshold or latest_start"
+            )
+            yield Remark(path=(*here, "express"), text=f"{text}, or take it out")
         if family.gathers or _priced(family):
             yield from _planned(scene, name, family)
         else:
@@ -46,15 +51,6 @@ def warnings(scene: Scene) -> Iterator[Remark]:
         if family.demand is not None and family.demand.visitors == "shop":
             text = "no shop tells its visitors yet: until one does, nobody is expected; give visitors a day"
             yield Remark(path=("families", name, "demand", "visitors"), text=text)
-
-
-def not_yet(scene: Scene) -> Iterator[Remark]:
-    """Find what this version reads but does not act upon: a gateway that would ignore it must not start."""
-    for name in scene.sections.families:
-        here: Path = ("families", name)
-        if scene.has(*here, "express"):
-            text = "this version makes no express runs; take it out"
-            yield Remark(path=(*here, "express"), text=text)
 
 
 def _priced(family: FamilySettings) -> bool:

@@ -12,8 +12,9 @@ from drivers.profile import Profile
 from gateway.clock import SystemClock
 from gateway.domain.attendance import Attendance
 from gateway.domain.pricing.inputs import FamilyRules
+from gateway.domain.pricing.quotes import Express
 from gateway.domain.products import Range
-from gateway.settings import check, check_families
+from gateway.settings import check
 from gateway.settings.faults import Fault, LocatedSettingsError, Place, meant, path_text
 from gateway.settings.merge import merge, override
 from gateway.settings.models import Sections
@@ -77,6 +78,11 @@ class Settings(Sections):
 
         return to_family_rules(self, self._profiles, family, **measured)
 
+    def express(self) -> dict[str, Express]:
+        """Give the families that make runs for one customer, and whether a person approves each."""
+        chosen = {name: family.express for name, family in self.families.items() if family.express is not None}
+        return {name: Express(approval=one.approval) for name, one in chosen.items() if one.enabled}
+
     def clock(self) -> SystemClock:
         """Give the clock: the system's own, or the simulation's faster one."""
         if self.simulation is None:
@@ -95,13 +101,11 @@ def load(
     directory: Path | None = None,
     overrides: Sequence[str] = (),
     secrets: bool = True,
-    to_run: bool = False,
 ) -> Settings:
     """Read and check a configuration; raise `SettingsError` with every fault at once.
 
     `config` is one file, `directory` adds its `*.yaml` in name order; without both, the usual places
-    are taken. With `secrets` False a secret that is not found is only a warning; `to_run` refuses what this
-    version reads without acting upon it.
+    are taken. With `secrets` False a secret that is not found is only a warning.
     """
     files, home, found = _files(config, directory)
     tree, read = _read(files)
@@ -117,8 +121,6 @@ def load(
     scene = Scene(tree=tree, sections=sections, names=_names(tree), profiles=_inline(sections, profiles))
     found.extend(_located(check.faults(scene), tree))
     found.extend(profile_faults)
-    if to_run:
-        found.extend(_located(check_families.not_yet(scene), tree))
     if settings is None or found:
         raise LocatedSettingsError(found)
     return settings.complete(tree, scene.profiles, tuple(_located(check.warnings(scene), tree)))

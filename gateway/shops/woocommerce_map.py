@@ -16,6 +16,7 @@ QUANTITY_MAX = 1_000_000
 PERSONAL_LENGTH_MAX = 500
 LINES_MAX = 500
 TOLD_LENGTH_MAX = 40
+QUOTE_LENGTH_MAX = 250  # longer than any token: what is cut off was none
 _UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -76,6 +77,8 @@ def _lines(fields: Fields, currency: str, refunded: Mapping[str, int]) -> tuple[
     articles = fields.rows("line_items", most=LINES_MAX)
     keys = {_meta_text(row, "_bundle_cart_key"): _line_id(row) for row in articles}
     lines = [_article(row, place, currency, refunded, keys) for place, row in enumerate(articles)]
+    whole = _quote({"meta_data": fields.raw("meta_data")})
+    lines = [replace(line, quote=_quote(row) or whole) for line, row in zip(lines, articles, strict=True)]
     for name, prefix, title in (("shipping_lines", "shipping", "method_title"), ("fee_lines", "fee", "name")):
         charges = fields.rows(name, needed=False, most=LINES_MAX)
         lines += [_charge(row, place, currency, prefix=prefix, title=title) for place, row in enumerate(charges)]
@@ -149,6 +152,11 @@ def _meta_text(row: object, key: str) -> str:
         if isinstance(entry, dict) and entry.get("key") == key and isinstance(entry.get("value"), int | str):
             return str(entry["value"])
     return ""
+
+
+def _quote(row: object) -> str:
+    """Give the quote that an order or a row of it names; it is judged later, and nothing in it can hurt the order."""
+    return _meta_text(row, "_kvot_quote")[:QUOTE_LENGTH_MAX]
 
 
 def _line_id(row: object) -> str | None:

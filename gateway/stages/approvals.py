@@ -7,7 +7,7 @@ from typing import Final
 from gateway.domain.offers import Logged
 from gateway.domain.pricing import Published, RunInputs, Seen, approved, refusal, render
 from gateway.errors import RefusedError
-from gateway.ledger import collecting, offers, proposals
+from gateway.ledger import collecting, offers, proposals, quotes
 from gateway.ledger.campaigns import campaign_seen
 from gateway.ledger.database import Tx
 from gateway.ledger.exceptions import is_asked
@@ -15,6 +15,7 @@ from gateway.ledger.list_prices import ListPrice, listed
 from gateway.ledger.offers import Publication
 from gateway.ledger.pricing_control import acts
 from gateway.ledger.proposals import Proposal
+from gateway.ledger.times import to_time
 from gateway.stages.pricing import Pricing
 from gateway.stages.releases import Act, release_run, split_run
 
@@ -25,7 +26,8 @@ def approve(tx: Tx, pricing: Pricing, proposal_id: int, act: Act, *, option: str
     """Agree to a proposal; give what follows, in words.
 
     A price is put in force exactly as proposed, if floor, hard band and moves allow it now; a campaign may open for
-    the run it was proposed for; a release is a release and nothing more: permits and levels stay.
+    the run it was proposed for; an express run may be ordered by its quote; a release is a release and nothing more:
+    permits and levels stay.
     Raise `RefusedError` where the proposal is out of date, or what it asks for is not possible now.
     """
     proposal = proposals.decide(tx, proposal_id, approve=True, who=act.who, now=act.now, option=option)
@@ -38,6 +40,8 @@ def approve(tx: Tx, pricing: Pricing, proposal_id: int, act: Act, *, option: str
             return _put_price(tx, pricing, proposal, act)
         case "campaign" | "reduction":
             return _allow_campaign(tx, pricing, proposal, act)
+        case "express":
+            return _allow_express(tx, proposal, act)
         case "release" | "promise":
             return _release(tx, pricing, proposal, act, keep=proposal.body["keep"] if option == "split" else None)
         case _:
@@ -118,3 +122,11 @@ def _allow_campaign(tx: Tx, pricing: Pricing, proposal: Proposal, act: Act) -> s
     if all(run.run_id != run_id for run in collecting.open_runs(tx, family)):
         raise RefusedError(f"run {run_id} does not collect any more: there is nothing left to fill")
     return f"the campaign of {family} may be open until run {run_id} starts"
+
+
+def _allow_express(tx: Tx, proposal: Proposal, act: Act) -> str:
+    """Let a customer order a run of his own, as long as his quote is valid; nothing starts before he does."""
+    quote = quotes.find(tx, proposal.body["quote_id"])
+    if quote is None or quote["line_id"] is not None or to_time(quote["valid_until"]) <= act.now:
+        raise RefusedError(f"quote {proposal.body['quote_id']} was used or has expired: nobody can order by it")
+    return f"quote {quote['quote_id']} may be ordered as a run of its own until {quote['valid_until']}"

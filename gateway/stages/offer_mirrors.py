@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from gateway.domain.offers import Offer
-from gateway.domain.pricing import FamilyRules, Reason, RunPlan, Source, render
+from gateway.domain.pricing import FamilyRules, Reason, Reservation, RunPlan, Source, render
 from gateway.domain.runs import OpenRun
 from gateway.ledger.times import to_text
 
@@ -17,7 +17,7 @@ _SHARE: Final = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunView:
-    """A family's open run as the ledger has it (`run` None: nobody has ordered yet) and where it will be made."""
+    """A family's open run as the ledger has it (`run` None: nobody has ordered yet), its machine, its quotes."""
 
     family: str
     machine: str
@@ -25,6 +25,7 @@ class RunView:
     state: str | None = None
     opened_at: str | None = None
     queue_h: float = 0.0
+    reserved: tuple[Reservation, ...] = ()
 
 
 def run_mirror(

@@ -10,7 +10,7 @@ from gateway.domain.machines import Level
 from gateway.domain.pricing import FamilyRules
 from gateway.domain.products import Family
 from gateway.domain.runs import Candidate, Situation, collect, release
-from gateway.ledger import collecting, recovery, setups
+from gateway.ledger import collecting, quotes, recovery, setups
 from gateway.ledger.database import Ledger, Tx, ring
 from gateway.ledger.machines import arming
 from gateway.ledger.offers import least_list_price
@@ -56,14 +56,16 @@ def plan_once(tx: Tx, floor: Floor, *, site: str, epoch: int, now: datetime) -> 
         return 0
     families = floor.families
     serve(tx, now=now)
-    joining = collect(collecting.owed(tx), collecting.open_runs(tx), families)
+    quotes.close_expired(tx, now=now)
+    held = {family: places.open_units for family, places in quotes.living(tx, now=now).places.items()}
+    joining = collect(collecting.owed(tx), collecting.open_runs(tx), families, reserved=held)
     if len(joining.joins) > PORTION:
         joining = replace(joining, joins=joining.joins[:PORTION])
         ring(tx, "plan")
     collecting.join(tx, joining, site=site, epoch=epoch, now=now)
     released = 0
     for run in collecting.open_runs(tx):
-        if run.family not in families:
+        if run.family not in families or collecting.close_empty(tx, run, now=now):
             continue
         family = families[run.family]
         scene = situation(tx, floor, now=now)
@@ -101,5 +103,8 @@ def situation(tx: Tx, floor: Floor, *, now: datetime) -> Situation:
         if name in floor.rules
         for machine in family.machines
     }
+    living = quotes.living(tx, now=now)
     free_h = {machine: pieces / rates[machine] for machine, pieces in load.items() if machine in rates}
-    return Situation(candidates=candidates, rules=floor.rules, free_h=free_h, now=now)
+    free_h |= {machine: free_h.get(machine, 0.0) + hours for machine, hours in living.hours.items()}
+    reserved = {family: places.open for family, places in living.places.items()}
+    return Situation(candidates=candidates, rules=floor.rules, free_h=free_h, reserved=reserved, now=now)

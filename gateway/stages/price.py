@@ -298,6 +298,7 @@ def observe(tx: Tx, *, shop: str, products: Sequence[ShopProduct], read_at: date
 
 
 def _plan(seen: FamilySeen, rules: FamilyRules, known: Seen, now: datetime) -> RunPlan:
+    known = replace(known, reserved=seen.view.reserved)
     return foresee(seen.view.run, rules, free_h=seen.view.queue_h, now=now, seen=known)
 
 

@@ -18,12 +18,13 @@ from gateway.domain.pricing import (
     Policy,
     PriceMove,
     Said,
+    Seen,
     Source,
     strictest,
 )
-from gateway.domain.products import Range
+from gateway.domain.products import Family, Range
 from gateway.domain.reductions import rests_until
-from gateway.domain.runs import Member, OpenRun, choose_machine, foresee
+from gateway.domain.runs import Member, OpenRun, Situation, choose_machine, foresee
 from gateway.ledger import collecting, offers, proposals
 from gateway.ledger.campaigns import campaign_seen
 from gateway.ledger.database import Tx
@@ -144,6 +145,15 @@ class FamilySeen:
     begun: bool = True
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Driving:
+    """What of a line drives price and promise: the family, the units it takes, what the route's other steps take."""
+
+    family: Family
+    units: int
+    rest: timedelta
+
+
 class Ages:
     """How long ago each link was last seen up, in machine time."""
 
@@ -192,13 +202,12 @@ def look(
         for one in ones:
             if one.family not in families:
                 continue
-            article = _article(tx, shop, one, now=now)
+            article = article_of(tx, shop, one, now=now)
             if article is not None:
                 articles.setdefault(one.family, []).append(article)
     seen: list[FamilySeen] = []
     for family in families:
-        machine = choose_machine(pricing.range.families[family], scene.candidates)
-        view = _run_view(tx, family, machine, scene.free_h.get(machine, 0.0), owed.get(family, ()))
+        view = _run_view(tx, pricing.range.families[family], scene, owed.get(family, ()))
         seen.append(
             FamilySeen(
                 view=view,
@@ -220,25 +229,37 @@ def promise_at_intake(tx: Tx, pricing: Pricing, shop: str, plan: LinePlan, now: 
 
     What other steps of the route take is their fixed lead, if that is longer.
     """
-    product = next((one for one in pricing.range.products if one.name == plan.product), None)
-    family = None if product is None else product.priced_by
-    driving = next((need for need in plan.requirements if need.family == family), None)
-    if product is None or family is None or driving is None:
-        return None
-    if pricing.range.families[family].policy is Policy.STATIC or pricing.range.families[family].station:
+    driving = find_driving(pricing, plan)
+    if driving is None or driving.family.policy is Policy.STATIC or driving.family.station:
         return None
     known = next((price for sku in plan.line.skus if (price := list_price(tx, shop, sku)) is not None), None)
-    rules = pricing.rules(family, shop, known or max(1, plan.line.unit_price_minor))
-    scene = situation(tx, pricing.floor, now=now)
-    machine = choose_machine(pricing.range.families[family], scene.candidates)
-    free_h = scene.free_h.get(machine, 0.0)
-    view = _run_view(tx, family, machine, free_h, _owed(tx, now=now).get(family, ()))
-    planned = foresee(view.run, rules, free_h=free_h, now=now)
-    units = max(1, math.ceil(driving.quantity * driving.places))
-    return max(planned.promise_for(units).at, now + rest_of(product, pricing.range.families))
+    rules = pricing.rules(driving.family.name, shop, known or max(1, plan.line.unit_price_minor))
+    view = view_of(tx, driving.family, situation(tx, pricing.floor, now=now), now=now)
+    planned = foresee(view.run, rules, free_h=view.queue_h, now=now, seen=Seen(reserved=view.reserved))
+    return max(planned.promise_for(driving.units).at, now + driving.rest)
 
 
-def _article(tx: Tx, shop: str, sold: Sold, *, now: datetime) -> Article | None:
+def find_driving(pricing: Pricing, plan: LinePlan) -> Driving | None:
+    """Give what of a line drives its price and promise, None where nothing does."""
+    product = next((one for one in pricing.range.products if one.name == plan.product), None)
+    family = None if product is None else product.priced_by
+    need = next((one for one in plan.requirements if one.family == family), None)
+    if product is None or family is None or need is None:
+        return None
+    return Driving(
+        family=pricing.range.families[family],
+        units=max(1, math.ceil(need.quantity * need.places)),
+        rest=rest_of(product, pricing.range.families),
+    )
+
+
+def view_of(tx: Tx, family: Family, scene: Situation, *, now: datetime) -> RunView:
+    """Give the open run of one family as it will be once everything owed has joined it."""
+    return _run_view(tx, family, scene, _owed(tx, now=now).get(family.name, ()))
+
+
+def article_of(tx: Tx, shop: str, sold: Sold, *, now: datetime) -> Article | None:
+    """Give what the ledger knows of an article's price, None before its first sight."""
     sku = sold.product.sku
     base = listed(tx, shop, sku, sold.product.currency)
     if base is None:
@@ -271,9 +292,11 @@ def _approved(answered: Mapping[proposals.Key, proposals.Proposal], view: RunVie
     }
 
 
-def _run_view(tx: Tx, family: str, machine: str, queue_h: float, owed: Sequence[Member]) -> RunView:
-    """Give the open run as it will be once everything owed has joined it."""
-    run = next(iter(collecting.open_runs(tx, family)), None)
+def _run_view(tx: Tx, chosen: Family, scene: Situation, owed: Sequence[Member]) -> RunView:
+    """Give the open run as it will be once everything owed has joined it; those of single customers are others."""
+    family, machine = chosen.name, choose_machine(chosen, scene.candidates)
+    queue_h, reserved = scene.free_h.get(machine, 0.0), scene.reserved.get(family, ())
+    run = next((one for one in collecting.open_runs(tx, family) if one.own is None), None)
     if run is not None:
         found = row(tx, "SELECT state, opened_at FROM runs WHERE run_id = :run", run=run.run_id)
         assert found is not None
@@ -285,17 +308,20 @@ def _run_view(tx: Tx, family: str, machine: str, queue_h: float, owed: Sequence[
             state=found["state"],
             opened_at=found["opened_at"],
             queue_h=queue_h,
+            reserved=reserved,
         )
     if not owed:
-        return RunView(family=family, machine=machine, run=None, queue_h=queue_h)
+        return RunView(family=family, machine=machine, run=None, queue_h=queue_h, reserved=reserved)
     opening = OpenRun(run_id=0, family=family, setup_key=family, held=None, members=tuple(owed))
-    return RunView(family=family, machine=machine, run=opening, queue_h=queue_h)
+    return RunView(family=family, machine=machine, run=opening, queue_h=queue_h, reserved=reserved)
 
 
 def _owed(tx: Tx, *, now: datetime) -> dict[str, list[Member]]:
-    """Give what is ordered and has not joined a run yet, by family."""
+    """Give what is ordered and has not joined a run yet, by family, but what gets a run of its own."""
     members: dict[str, list[Member]] = {}
     for need in collecting.owed(tx):
+        if need.own is not None:
+            continue
         member = Member(
             job_id="",
             order_id=0,

@@ -6,7 +6,7 @@ from datetime import datetime
 from gateway.domain.by_person import divided, release_by_person
 from gateway.domain.runs import OpenRun
 from gateway.errors import RefusedError
-from gateway.ledger import collecting, recovery, setups
+from gateway.ledger import collecting, quotes, recovery, setups
 from gateway.ledger.database import Tx
 from gateway.ledger.job_ids import split_waiting
 from gateway.ledger.runs import let_run_go, tell_run
@@ -28,12 +28,15 @@ def release_run(tx: Tx, floor: Floor, run_id: int, act: Act) -> str:
     """Let a held run go on; release one that collects and is not held. Give what happened, in words.
 
     Raise `RefusedError` where the run has been released, or nothing of it can be made yet, also for want of
-    material or a tool.
+    material or a tool. What quotes hold of it is held of the next run from then on, and the answer says so.
     """
     if let_run_go(tx, run_id, who=act.who, now=act.now):
         return f"run {run_id} goes on"
+    run = _open_run(tx, run_id)
+    held = quotes.living(tx, now=act.now).of(run.family).open_units if run.own is None else 0
     jobs = _release(tx, floor, run_id, act, keep=None)
-    return f"run {run_id} is released with {jobs} jobs"
+    left = f"; quotes held {held} places of it, and have them in the next run now" if held else ""
+    return f"run {run_id} is released with {jobs} jobs{left}"
 
 
 def split_run(tx: Tx, floor: Floor, run_id: int, *, keep: int, act: Act) -> str:

@@ -16,6 +16,7 @@ from gateway.domain.pricing import (
     Policy,
     PriceRules,
     Release,
+    Reservation,
     RunRules,
 )
 from gateway.domain.products import Family
@@ -157,6 +158,39 @@ def test_a_large_line_fills_the_run_and_waits_with_the_rest() -> None:
     run = _run(_member(1, quantity=7))
     decided = collect([_owed(2, family="black", setup_key="black", quantity=25)], [run], FAMILIES)
     assert [join.quantity for join in decided.joins] == [3]
+
+
+def test_places_that_quotes_hold_stay_free_and_what_was_quoted_goes_first() -> None:
+    run = _run(_member(1, quantity=6))
+    early = _owed(1, family="black", setup_key="black", quantity=3, promise_at="2026-05-07")
+    quoted = _owed(2, family="black", setup_key="black", quantity=2, promise_at="2026-05-09", quoted=True)
+    decided = collect([early, quoted], [run], FAMILIES, reserved={"black": 1.0})
+    assert [(join.need.requirement_id, join.quantity) for join in decided.joins] == [(2, 2), (1, 1)]
+
+
+def test_a_run_for_one_customer_takes_no_place_of_the_shared_one_and_starts_at_once() -> None:
+    own = replace(_run(_member(1, quantity=RUN.places)), own=7)
+    shared = _owed(1, family="black", setup_key="black", quantity=RUN.places)
+    alone = _owed(2, family="black", setup_key="black", quantity=4, own=8)
+    decided = collect([shared, alone], [own], FAMILIES, reserved={"black": 1.0})
+    assert [(join.need.requirement_id, join.quantity) for join in decided.joins] == [(2, 4), (1, RUN.places - 1)]
+    small = replace(_run(_member(1, quantity=1)), own=7)
+    released = release(small, FAMILIES["black"], _situation())
+    assert released is not None
+    assert released.reason == "express"
+    assert release(replace(small, held="no"), FAMILIES["black"], _situation()) is None
+    assert release(_run(_member(1, quantity=1)), FAMILIES["black"], _situation()) is None
+
+
+def test_a_run_that_has_gathered_enough_waits_for_its_quotes() -> None:
+    run = _run(*(_member(number, days=30) for number in range(RUN.places - 1)))
+    held = Reservation(units=1, promise=NOW + timedelta(days=30), valid_until=NOW + timedelta(minutes=15))
+    waiting = replace(_situation(), reserved={"black": (held,)})
+    assert release(run, FAMILIES["black"], _situation()) is not None
+    assert release(run, FAMILIES["black"], waiting) is None
+    assert release(run, FAMILIES["black"], replace(waiting, now=held.valid_until)) is not None
+    full = _run(*(_member(number, days=30) for number in range(RUN.places)))
+    assert release(full, FAMILIES["black"], waiting) is not None
 
 
 def test_what_was_remade_too_often_or_has_no_family_goes_to_a_person() -> None:

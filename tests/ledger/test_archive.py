@@ -16,7 +16,7 @@ from gateway.domain.states import JobState, LineState
 from gateway.ledger import archive, engine, exceptions, jobs, lines
 from gateway.ledger.archive import ArchiveError
 from gateway.ledger.database import Tx, open_ledger
-from gateway.ledger.sql import change, row, rows
+from gateway.ledger.sql import change, insert, row, rows
 from gateway.ledger.times import to_text
 from gateway.stages.retain import retain, tidy
 from tests.ledger import work
@@ -75,6 +75,55 @@ def test_a_finished_order_leaves_with_all_that_hangs_on_it(tx: Connection, state
     assert _archived(state_dir, "PRAGMA integrity_check") == [("ok",)]
     assert (state_dir / "archive" / "2026.db").stat().st_mode & 0o777 == 0o600
     assert _move(tx, state_dir) == 0
+
+
+def _quote(tx: Tx, quote_id: str, *, line: int | None) -> None:
+    insert(
+        tx,
+        "quotes",
+        quote_id=quote_id,
+        shop="webshop",
+        sku="TRAY-12",
+        family="white",
+        quantity=2,
+        asked_by="person:a",
+        request_hash="h",
+        created_at=to_text(work.NOW),
+        valid_until=to_text(work.NOW),
+        held_until=to_text(work.NOW),
+        units=2,
+        after_run=0,
+        line_id=line,
+        used=None if line is None else "own_run",
+    )
+
+
+def test_a_used_quote_and_an_own_run_leave_with_their_order_and_an_unused_quote_by_its_age(
+    tx: Connection, state_dir: Path
+) -> None:
+    _made(tx)
+    change(tx, "UPDATE runs SET express = 1")
+    _quote(tx, "Q1-1", line=1)
+    _quote(tx, "Q1-2", line=None)
+    proposal = insert(
+        tx,
+        "proposals",
+        kind="express",
+        subject="quote:Q1-1",
+        state="approved",
+        created_at=to_text(work.NOW),
+        decided_at=to_text(work.NOW),
+    )
+    change(tx, "UPDATE quotes SET proposal_id = :id WHERE quote_id = 'Q1-1'", id=proposal)
+
+    assert archive.move_settled(tx, state_dir, before=work.NOW) == 0
+    assert archive.move_settled(tx, state_dir, before=LONG_AFTER) == 1  # the proposal stays as long as its quote
+    assert _move(tx, state_dir) == 1
+    assert archive.move_settled(tx, state_dir, before=LONG_AFTER) == 1
+    assert _archived(state_dir, "SELECT quote_id FROM quotes ORDER BY 1") == [("Q1-1",), ("Q1-2",)]
+    assert _archived(state_dir, "SELECT express FROM runs") == [(1,)]
+    assert rows(tx, "SELECT * FROM quotes") == []
+    assert rows(tx, "SELECT * FROM runs") == []
 
 
 def test_what_is_young_or_open_in_any_way_stays(tx: Connection, state_dir: Path) -> None:

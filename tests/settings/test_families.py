@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.domain.pricing.quotes import Express
 from gateway.errors import SettingsError
 from gateway.settings import load
 from gateway.settings.describe import facts
@@ -224,27 +225,17 @@ def test_a_shop_in_another_currency_is_told_that_it_gets_no_prices(tmp_path: Pat
     ]
 
 
-@pytest.mark.parametrize(
-    ("extra", "path"),
-    [
-        ("express: {}", "express"),
-        ("express: {enabled: true}", "express"),
-    ],
-)
-def test_what_is_read_but_not_acted_upon_warns_and_keeps_the_gateway_from_starting(
-    tmp_path: Path, extra: str, path: str
-) -> None:
+def test_an_express_run_is_for_families_whose_runs_gather(tmp_path: Path) -> None:
     promise = "    promise: {static_days: 5}\n"
-    settings = good(tmp_path, changed(promise, f"{promise}    {extra}\n"))
-    assert any(path in str(warning) for warning in settings.warnings)
-    with pytest.raises(SettingsError, match=path):
-        load(tmp_path / "kvot.yaml", secrets=False, to_run=True)
+    good(tmp_path, changed(promise, f"{promise}    express: {{enabled: false}}\n"))
+    assert good(tmp_path, FULL).express() == {"cure-black": Express(approval=True)}
+    with pytest.raises(SettingsError, match=r"express: every order of this family is made at once already"):
+        good(tmp_path, changed(promise, f"{promise}    express: {{}}\n"))
 
 
 def test_material_tools_and_batches_are_acted_upon(tmp_path: Path) -> None:
     kept = "    needs: {material: {BLANK-12: 1}, tools: [RACK-1]}\n"
     text = changed('    setup: {cost: 1200, hours: 3, tool_code: "7"}\n', "    setup: {cost: 1200, hours: 3}\n", FULL)
     text = changed("first_piece: true}\n" + kept, "first_piece: false}\n" + kept, text)
-    text = changed("    express: {enabled: true, approval: true}\n", "", text)
-    settings = load(write(tmp_path, text), secrets=False, to_run=True)
+    settings = load(write(tmp_path, text), secrets=False)
     assert settings.range().families["cure-black"].needs.tools == ("RACK-1",)

@@ -359,3 +359,19 @@ def texts_of(value: object) -> list[str]:
     if isinstance(value, list | tuple):
         return [text for each in value for text in texts_of(each)]
     return []
+
+
+def test_a_quote_is_read_from_the_row_or_else_from_the_order_and_is_no_option() -> None:
+    rows = [a_line_row(meta_data=meta(_kvot_quote="Q1-2.with_run.aa")), a_line_row(id=78)]
+    order = to_order(a_row(meta_data=meta(_kvot_quote="Q1-1.own_run.bb"), line_items=rows), SETTINGS)
+    articles = [line for line in order.lines if line.kind is LineKind.ARTICLE]
+    assert [line.quote for line in articles] == ["Q1-2.with_run.aa", "Q1-1.own_run.bb"]
+    assert all("_kvot_quote" not in line.options for line in articles)
+    assert [line.quote for line in order.lines if line.kind is LineKind.CHARGE] == ["", ""]
+
+
+@pytest.mark.parametrize("named", [None, {"a": 1}, ["x"], "x" * 10_000, True, 1.5])
+def test_whatever_an_order_names_as_its_quote_it_is_taken(named: object) -> None:
+    order = to_order(a_row(meta_data=[{"key": "_kvot_quote", "value": named}]), SETTINGS)
+    assert order.fault is None
+    assert all(len(line.quote) <= 250 for line in order.lines)

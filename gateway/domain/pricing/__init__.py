@@ -29,7 +29,7 @@ from gateway.domain.pricing.inputs import (
 )
 from gateway.domain.pricing.planning import plan
 from gateway.domain.pricing.prices import approved, refusal
-from gateway.domain.pricing.promises import Basis, Promise, Which
+from gateway.domain.pricing.promises import Basis, Promise, PromiseFor, Which
 from gateway.domain.pricing.reasons import About, Reason, money, render
 from gateway.domain.pricing.result import (
     CampaignDecision,
@@ -63,6 +63,7 @@ __all__ = [
     "PriceMove",
     "PriceRules",
     "Promise",
+    "PromiseFor",
     "PromiseRules",
     "Published",
     "Reason",

@@ -62,6 +62,7 @@ def plan(inputs: RunInputs, now: datetime) -> RunPlan:
         confidence=0.0 if seen.stale else min([1.0, *seen.confidence.values()]),
         at_risk=tuple(late),
         late=late,
+        keeps=not why_risk,
         machine_done_at=moment(schedule.way.arrival(schedule.free)),
         reasons=(*why_release, *why_price, *why_promise, *why_campaign, *why_risk, *_why_level(level, seen.level)),
         promise_for=partial(promise_for, schedule),

@@ -131,7 +131,7 @@ def approved(minor: int) -> Reason:
 def floor_minor(rules: PriceRules, unit_minor: float) -> int:
     """Give the lowest price Kvot ever asks: 1.05*c + fees, with tax, rounded up to the price step."""
     net = FLOOR_SHARE * unit_minor + rules.fees_minor
-    return _up(net * (1 + rules.tax_rate), rules)
+    return priced_up(net * (1 + rules.tax_rate), rules)
 
 
 def _distance(schedule: Schedule) -> Wanted:
@@ -274,7 +274,7 @@ def _within(
         if now - move.at < span:
             recent += [move.from_minor, move.to_minor]
     width = share * rules.list_minor
-    low, high = _up(max(recent) - width, rules), _down(min(recent) + width, rules)
+    low, high = priced_up(max(recent) - width, rules), _down(min(recent) + width, rules)
     allowed = standing if low > high else min(max(rail.minor, low), high)
     hours = round(span / _HOUR)
     return rail.moved(allowed, "change_limit", wanted_minor=rail.minor, share=share, hours=hours)
@@ -288,7 +288,7 @@ def stale_reason(inputs: RunInputs, about: About) -> Iterator[Reason]:
 
 
 def _limits(rules: PriceRules, band: Band) -> tuple[int, int]:
-    return _up(rules.list_minor * band[0], rules), _down(rules.list_minor * band[1], rules)
+    return priced_up(rules.list_minor * band[0], rules), _down(rules.list_minor * band[1], rules)
 
 
 def _rounded(minor: float, rules: PriceRules) -> int:
@@ -296,7 +296,8 @@ def _rounded(minor: float, rules: PriceRules) -> int:
     return rules.list_minor + math.floor((minor - rules.list_minor) / rules.step_minor + 0.5) * rules.step_minor
 
 
-def _up(minor: float, rules: PriceRules) -> int:
+def priced_up(minor: float, rules: PriceRules) -> int:
+    """Give the lowest price from an amount on that is whole steps away from the list price."""
     steps = round((minor - rules.list_minor) / rules.step_minor, 6)
     return rules.list_minor + math.ceil(steps) * rules.step_minor
 

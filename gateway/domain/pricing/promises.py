@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from gateway.domain.pricing.inputs import Policy
 from gateway.domain.pricing.schedule import HOUR_S, Schedule, lay_out, moment
@@ -35,6 +36,8 @@ class Promise:
     """A promise for some units: when they reach the customer. finish_p50: when they are ready on average.
 
     start: when their run starts at the latest. run_h, buffer_h: working hours of production and in hand.
+    ship_by: when the goods have to leave. closes: when the open run is released at the latest with these units in
+    it, None where they are not in it, or release it themselves.
     """
 
     units: int
@@ -45,6 +48,16 @@ class Promise:
     finish_p50: datetime
     run_h: float
     buffer_h: float
+    ship_by: datetime
+    closes: datetime | None = None
+
+
+class PromiseFor(Protocol):
+    """What `RunPlan.promise_for` is."""
+
+    def __call__(self, units: int, *, run: Which | None = None, not_before: datetime | None = None) -> Promise:
+        """Give the promise for so many more units, as `promise_for` does."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,23 +71,37 @@ class _Found:
     start: float
 
 
-def promise_for(schedule: Schedule, units: int) -> Promise:
-    """Give the promise for so many more units; raise ValueError for none, or for more than years of work."""
+def promise_for(
+    schedule: Schedule, units: int, *, run: Which | None = None, not_before: datetime | None = None
+) -> Promise:
+    """Give the promise for so many more units, in the run that has room for them, or in the one that is named.
+
+    not_before: nothing of it starts sooner. Raise ValueError for no units, for more than years of work, and where
+    the open run is named and has no room.
+    """
     if units <= 0:
         raise ValueError("a promise is for at least one unit")
     if units > schedule.inputs.rules.run.places:
         schedule = lay_out(schedule.inputs, schedule.figures, moment(schedule.now), more_units=units)
     fits = min(units, schedule.places_left)
-    found = _open_run(schedule, units) if fits == units else _next_run(schedule, units - fits, fits=fits)
+    if run is Which.NEXT:
+        fits = 0
+    elif run is Which.OPEN and fits < units:
+        raise ValueError(f"the open run has room for {fits} units, not for {units}")
+    ordered = schedule.held if not_before is None else max(schedule.held, not_before.timestamp())
+    earliest = max(schedule.now, schedule.free_sure, ordered)
+    if run is not Which.NEXT and fits == units:
+        found = _open_run(schedule, units, earliest=earliest)
+    else:
+        found = _next_run(schedule, units - fits, fits=fits, earliest=earliest)
     arrival, basis = _bounded(schedule, found)
-    return _promise(schedule, units, found=found, arrival=arrival, basis=basis)
+    return _promise(schedule, units, found=found, arrival=arrival, basis=basis, ordered=ordered)
 
 
-def _open_run(schedule: Schedule, units: int) -> _Found:
+def _open_run(schedule: Schedule, units: int, *, earliest: float) -> _Found:
     """Promise in the open run: now + max(d, machine free) + run_h(n+q) + buffer + ship, rounded up."""
     ahead = schedule.fill + schedule.reserved + units
     need_h = schedule.figures.need_h(ahead)
-    earliest = max(schedule.now, schedule.free_sure)
     soonest = schedule.way.arrival(schedule.axis.add(earliest, need_h))
     if schedule.fires(schedule.fill + units):
         return _Found(which=Which.OPEN, basis=Basis.AT_ONCE, arrival=soonest, soonest=soonest, start=earliest)
@@ -88,10 +115,10 @@ def _open_run(schedule: Schedule, units: int) -> _Found:
     return _Found(which=Which.OPEN, basis=basis, arrival=arrival, soonest=min(soonest, arrival), start=start)
 
 
-def _next_run(schedule: Schedule, units: int, *, fits: int) -> _Found:
+def _next_run(schedule: Schedule, units: int, *, fits: int, earliest: float) -> _Found:
     """Promise in the run after the open one, which starts now when what fits of this order fills it."""
     rules, figures = schedule.inputs.rules, schedule.figures
-    begins = max(schedule.now, schedule.free_sure)
+    begins = earliest
     if schedule.fill + fits < rules.run.places:  # quotes hold the rest, and they do not start it
         begins = max(begins, schedule.planned_start)
     over = schedule.axis.add(begins, figures.run_h(rules.run.places) + figures.z * figures.sd_h(rules.run.places))
@@ -140,14 +167,14 @@ def _bounded(schedule: Schedule, found: _Found) -> tuple[float, Basis]:
     return (found.arrival, found.basis) if found.arrival >= least else (least, Basis.MIN_DAYS)
 
 
-def _promise(schedule: Schedule, units: int, *, found: _Found, arrival: float, basis: Basis) -> Promise:
-    figures = schedule.figures
+def _promise(schedule: Schedule, units: int, *, found: _Found, arrival: float, basis: Basis, ordered: float) -> Promise:
+    figures, ready_by, closes = schedule.figures, schedule.way.ready_by(arrival), None
     if found.which is Which.OPEN:
-        ready_by = schedule.way.ready_by(arrival)
         position = units + sum(group.units for group in schedule.groups if group.ready_by <= ready_by)
-        start = max(schedule.now, schedule.free, schedule.latest_with(units, ready_by))
+        closes = schedule.latest_with(units, ready_by)
+        start = max(schedule.now, schedule.free, closes)
         if found.basis is Basis.AT_ONCE:
-            start = max(schedule.now, schedule.free)
+            start, closes = max(schedule.now, schedule.free, ordered), None
     else:
         position, start = units - (schedule.places_left if found.which is Which.SPLIT else 0), found.start
     run_h = figures.run_h(position) + _more_setups_h(schedule, position)
@@ -160,6 +187,8 @@ def _promise(schedule: Schedule, units: int, *, found: _Found, arrival: float, b
         finish_p50=moment(schedule.axis.add(start, run_h)),
         run_h=run_h,
         buffer_h=figures.buffer_h(position),
+        ship_by=moment(ready_by),
+        closes=None if closes is None else moment(closes),
     )
 
 

@@ -144,6 +144,61 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "{orders} promised orders are at risk: forecast finish {finish} (9 of 10), needed {due}.",
         "{orders} lovade order är i fara: beräknat klart {finish} (9 av 10), behövs {due}.",
     ),
+    "quote_places": (
+        "{units} places of the open run are kept until {until}; {taken} of {places} were taken.",
+        "{units} platser i den öppna körningen hålls till {until}; {taken} av {places} var tagna.",
+    ),
+    "quote_next_run": (
+        "Made in the run after the open one, for no more than a place in the open one costs: {price_minor}.",
+        "Görs i körningen efter den öppna, för högst vad en plats i den öppna kostar: {price_minor}.",
+    ),
+    "quote_other_steps": (
+        "Other steps of the route take at least until {at}.",
+        "Andra steg i beredningen tar minst till {at}.",
+    ),
+    "quote_too_late": ("Wanted by {wanted}: this comes later.", "Önskas senast {wanted}: det här kommer senare."),
+    "quote_no_room": (
+        "Wanted places: {units}, free places: {free}.",
+        "Önskade platser: {units}, lediga platser: {free}.",
+    ),
+    "quote_run_starts": (
+        "The open run starts by {start}: too soon to keep places in it.",
+        "Den öppna körningen startar senast {start}: för snart för att hålla platser i den.",
+    ),
+    "quote_run_held": ("The run is held: {why}.", "Körningen hålls: {why}."),
+    "quote_run_empty": (
+        "Nobody is in the open run yet: it is the next one.",
+        "Ingen är i den öppna körningen än: den är nästa.",
+    ),
+    "express_price": (
+        "{unit_minor} a piece, and over {pieces}: set-up {setup_minor}, others' later delivery {displaced_minor}.",
+        "{unit_minor} styck, och på {pieces}: ställning {setup_minor}, andras senare leverans {displaced_minor}.",
+    ),
+    "express_not_cheaper": (
+        "Sooner than with the others, so not cheaper either: {price_minor}.",
+        "Snabbare än med de andra, alltså inte billigare heller: {price_minor}.",
+    ),
+    "express_start": (
+        "It starts as soon as {machine} is free and every promise given stays kept: {run_h:.1f} h of production.",
+        "Den startar så snart {machine} är ledig, och alla givna löften hålls: {run_h:.1f} h produktion.",
+    ),
+    "express_approval": ("A person has to approve it first.", "En människa måste godkänna den först."),
+    "express_too_large": (
+        "{units} units do not fit into one run of {places} places.",
+        "{units} enheter får inte plats i en körning med {places} platser.",
+    ),
+    "express_no_machine": (
+        "No machine of the family may be given work now.",
+        "Ingen maskin för ställgruppen får ges arbete nu.",
+    ),
+    "express_not_sooner": (
+        "A run of one's own would come {at}, no sooner than with others.",
+        "En egen körning skulle komma {at}, inte tidigare än med andra.",
+    ),
+    "express_moves": (
+        "A run of one's own would make promises late: {which}.",
+        "En egen körning skulle göra löften sena: {which}.",
+    ),
     "campaign_off": ("Campaigns are switched off.", "Kampanjer är avstängda."),
     "campaign_rests": (
         "At most one announced reduction in 30 days, from a price log of 30 days: none before {until}.",
@@ -209,6 +264,10 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "release_waits_threshold": (
         "Collecting until the threshold: {fill} of {threshold} units so far.",
         "Samlar till tröskeln: {fill} av {threshold} enheter hittills.",
+    ),
+    "release_waits_quotes": (
+        "Quotes hold {reserved} places: the run waits for them until {until}.",
+        "Offerter håller {reserved} platser: körningen väntar på dem till {until}.",
     ),
     "below_break_even": (
         "{fill} units do not earn the set-up; {needed} would.",

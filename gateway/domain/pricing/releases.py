@@ -21,6 +21,10 @@ def decide_release(schedule: Schedule) -> tuple[ReleaseDecision, tuple[Reason, .
         return _NOW, (_reason("release_at_once"),)
     if schedule.latest is not None and schedule.latest <= schedule.now:
         return _NOW, (_reason("release_latest_start", start=moment(schedule.latest)), *_alarm(schedule))
+    if schedule.reserved and (schedule.fires(fill) or schedule.planned_start <= schedule.now):
+        until = schedule.held if schedule.latest is None else min(schedule.held, schedule.latest)
+        told = _reason("release_waits_quotes", reserved=schedule.reserved, until=moment(until))
+        return ReleaseDecision(kind=ReleaseKind.WAIT, until=moment(until)), (told,)
     if run.release is Release.THRESHOLD:
         return _by_threshold(schedule)
     if schedule.planned_start <= schedule.now:

@@ -1,12 +1,12 @@
 """What `plan` answers: every published field of an open run, and why each is what it is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from gateway.domain.pricing.inputs import CampaignKind, Mode, Policy
-from gateway.domain.pricing.promises import Promise
+from gateway.domain.pricing.promises import Promise, PromiseFor
 from gateway.domain.pricing.reasons import Reason
 
 
@@ -97,8 +97,8 @@ class RunPlan:
     latest_start: None without promises. hours_left: d, negative when the latest start has passed, D* for an
     empty run. earns: the fill has reached break-even. level: the demand level to give the next plan.
     at_risk: order ids whose p90 finish is later than their promise needs; late: when these reach the customer in nine
-    of ten cases. machine_done_at: when what is under way at the machine now does, on average. promise_for(q): for q
-    more units.
+    of ten cases; keeps: nothing that was promised is at risk, in quotes neither. machine_done_at: when what is under
+    way at the machine now does, on average. promise_for(q): for q more units.
     """
 
     at: datetime
@@ -126,6 +126,7 @@ class RunPlan:
     confidence: float
     at_risk: tuple[str, ...]
     late: Mapping[str, datetime]
+    keeps: bool
     machine_done_at: datetime
     reasons: tuple[Reason, ...]
-    promise_for: Callable[[int], Promise] = field(compare=False, repr=False)
+    promise_for: PromiseFor = field(compare=False, repr=False)

@@ -29,7 +29,8 @@ class Group(NamedTuple):
 class Schedule:
     """An open run with its orders laid out by promise; moments are timestamps (s).
 
-    groups: what must be ready when, the earliest first. fill: units ordered; reserved: units in quotes.
+    groups: what must be ready when, the earliest first. fill: units ordered; reserved: units in quotes, for which
+    the run waits until held, if its latest start lets it.
     opened: when the first order was placed. latest: the latest start for what was promised, None without
     promises. free: when the machine is free on average; free_sure: as surely as a promise needs.
     """
@@ -42,6 +43,7 @@ class Schedule:
     groups: tuple[Group, ...]
     fill: int
     reserved: int
+    held: float
     opened: float | None
     latest: float | None
     free: float
@@ -99,7 +101,8 @@ def lay_out(inputs: RunInputs, figures: Figures, now: datetime, *, more_units: i
     needed_h = seen.free_h + sure_repair_h + 2 * figures.need_h(rules.run.places)
     needed_h += figures.need_h(more_units) + more_units / rules.run.places * rules.costs.setup_h
     promises = [(order.promise.timestamp(), order.units) for order in seen.orders if order.promise is not None]
-    promises += [(one.promise.timestamp(), one.units) for one in seen.reserved if one.valid_until > now]
+    live = [one for one in seen.reserved if one.valid_until > now]
+    promises += [(one.promise.timestamp(), one.units) for one in live]
     axis = _axis(inputs, now, needed_h=needed_h, until=max([at, *(promise for promise, _ in promises)]))
     goods = way(rules.shipping, rules.calendar, axis)
     groups = _groups(promises, goods, axis)
@@ -111,7 +114,8 @@ def lay_out(inputs: RunInputs, figures: Figures, now: datetime, *, more_units: i
         way=goods,
         groups=groups,
         fill=sum(order.units for order in seen.orders),
-        reserved=sum(one.units for one in seen.reserved if one.valid_until > now),
+        reserved=sum(one.units for one in live),
+        held=max([at, *(one.valid_until.timestamp() for one in live)]),
         opened=min(order.placed for order in seen.orders).timestamp() if seen.orders else None,
         latest=_latest_start(groups, axis=axis, figures=figures),
         free=axis.add(at, seen.free_h + repair_h),
