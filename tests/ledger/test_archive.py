@@ -112,6 +112,7 @@ def test_a_used_quote_and_an_own_run_leave_with_their_order_and_an_unused_quote_
         subject="quote:Q1-1",
         state="approved",
         created_at=to_text(work.NOW),
+        expires_at=to_text(work.NOW),
         decided_at=to_text(work.NOW),
     )
     change(tx, "UPDATE quotes SET proposal_id = :id WHERE quote_id = 'Q1-1'", id=proposal)
