@@ -120,15 +120,17 @@ async def test_a_machine_that_is_away_has_no_values_and_none_is_invented_for_tha
     async with running_oven(OvenSimulation(journal=tmp_path / "oven.jsonl", scan_s=0.005)) as oven:
         stage = sampling(kept, tags=TAGS)
         driver = stage.watching(oven_driver(oven.url, tags=TAGS, timeout_s=0.5))
-        async with running(stage.run()), driver.session(lambda: None):
-            await eventually(lambda: len(kept.bodies) > 3)
-            await oven.power(cut=True)
-            await eventually(lambda: "quality" in kept.bodies[-1])
-            away = len(kept.bodies)
-            assert kept.bodies[-1]["values"] == dict.fromkeys(TAGS)
-            await oven.power(cut=False)
-            await eventually(lambda: len(kept.bodies) > away + 1)
-            back = kept.bodies[away:]
+        async with running(stage.run()):
+            async with driver.session(lambda: None):
+                await eventually(lambda: len(kept.bodies) > 3)
+                await oven.power(cut=True)
+                await eventually(lambda: "quality" in kept.bodies[-1])
+                away = len(kept.bodies)
+                assert kept.bodies[-1]["values"] == dict.fromkeys(TAGS)
+                await oven.power(cut=False)
+            async with driver.session(lambda: None):  # whoever looks at the machine ends the session of its life before
+                await eventually(lambda: len(kept.bodies) > away + 1)
+                back = kept.bodies[away:]
     assert {name for body in back[:2] for name in body["values"]} == set(TAGS)  # one message for each read
     assert not any("quality" in body for body in back)
     assert [body["seq"] for body in kept.bodies] == list(range(1, len(kept.bodies) + 1))
