@@ -168,7 +168,7 @@ class House:
                 log=log,
             )
             group.create_task(owner, name=f"tend {name}")
-        group.create_task(planning_stage(ledger, self._floor(), clock=clock, log=log), name="plan")
+        group.create_task(planning_stage(ledger, self._floor(), clock=clock, log=log, board=board), name="plan")
         group.create_task(price_stage(pricing, ledger=ledger, board=board, clock=clock, log=log), name="price")
         speaking = publisher(
             self._settings,

@@ -21,11 +21,6 @@ def notify_watchdog() -> bool:
     return _notify("WATCHDOG=1")
 
 
-def notify_status(status: str) -> bool:
-    """Show one line in `systemctl status`."""
-    return _notify(_status(status))
-
-
 def notify_stopping() -> bool:
     """Say that the daemon is going down on purpose."""
     return _notify("STOPPING=1")

@@ -63,10 +63,10 @@ def change_routes(desk: Desk) -> APIRouter:
         if desk.floor is None:
             raise RefusedError("this gateway plans no runs")
         families = desk.floor.families
-        await desk.ledger.write(
+        text = await desk.ledger.write(
             lambda tx: rerouting.reroute(tx, job_id, asked.machine, families, who=who, now=desk.clock.now())
         )
-        return _done(f"job {job_id} goes to {asked.machine}")
+        return _done(text)
 
     @router.post("/outbox/replay")
     async def replay(asked: ReplayAsked, who: Person) -> View:

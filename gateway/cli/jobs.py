@@ -60,7 +60,7 @@ def reroute(
     socket: SocketOption = None,
     state_dir: StateOption = None,
 ) -> None:
-    """Give a released job that was never sent to another machine."""
+    """Give a job that has not begun to another machine; a machine that has it is asked to give it back first."""
     typer.echo(
         post(f"/api/v1/jobs/{job_id}/reroute", {"machine": machine}, socket=socket, state=state_dir)["done"], err=True
     )

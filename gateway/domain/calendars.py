@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
@@ -71,7 +71,13 @@ class Calendar:
 
     def next_opening(self, moment: datetime) -> datetime:
         """Give this moment when it is working time, else the next opening."""
-        return self._reach(aware(moment), lambda axis, at: axis.latest(axis.hours(at)), needed_h=0)
+        at, reach = aware(moment).timestamp(), _FIRST_REACH
+        while reach <= DAYS_MAX:
+            axis = self.axis(moment, days=reach)
+            if axis.total_h > axis.hours(at):
+                return datetime.fromtimestamp(max(at, axis.latest(axis.hours(at))), UTC)
+            reach *= 2
+        raise ValueError("the calendar has too little working time left")
 
     def working_hours(self, start: datetime, end: datetime) -> float:
         """Give the working hours between two moments, negative when they are in the wrong order."""
@@ -79,20 +85,6 @@ class Calendar:
         axis = self.axis(early, days=(late - early).days + 2)
         hours = axis.hours(late.timestamp()) - axis.hours(early.timestamp())
         return hours if start <= end else -hours
-
-    def add_hours(self, moment: datetime, hours: float) -> datetime:
-        """Give the moment at which so many working hours after this one are done."""
-        return self._reach(aware(moment), lambda axis, at: axis.add(at, hours), needed_h=hours)
-
-    def subtract_hours(self, moment: datetime, hours: float) -> datetime:
-        """Give the latest moment from which so many working hours are left until this one."""
-        reach = _FIRST_REACH
-        while reach <= DAYS_MAX:
-            axis = self.axis(aware(moment) - timedelta(days=reach), days=reach + 2)
-            if axis.hours(moment.timestamp()) >= hours:
-                return datetime.fromtimestamp(axis.subtract(moment.timestamp(), hours), UTC)
-            reach *= 2
-        raise ValueError("the calendar has too little working time before this moment")
 
     def axis(self, moment: datetime, *, days: int) -> "Axis":
         """Give the working time around a moment as a number line, from the week before it on."""
@@ -102,15 +94,6 @@ class Calendar:
         while reach < days + 14:
             reach *= 2
         return _axis(self, monday, reach)
-
-    def _reach(self, moment: datetime, find: Callable[["Axis", float], float], *, needed_h: float) -> datetime:
-        at, reach = moment.timestamp(), _FIRST_REACH
-        while reach <= DAYS_MAX:
-            axis = self.axis(moment, days=reach)
-            if axis.total_h - axis.hours(at) > needed_h:
-                return datetime.fromtimestamp(max(at, find(axis, at)), UTC)
-            reach *= 2
-        raise ValueError("the calendar has too little working time left")
 
 
 class Axis:

@@ -342,9 +342,9 @@ def _ask_end(standing: Standing, work: Work, end: CommandKind, phase: JobPhase, 
         return NotEnded(job_id=work.job_id, evidence="it has begun meanwhile")
     needed = Level.LOAD if end is CommandKind.CANCEL else Level.START
     if standing.level.rank < needed.rank:
-        return Rest(why=f"job {work.job_id} is wanted no more: end it at the panel, or arm the machine")
+        return Rest(why=f"job {work.job_id} is wanted no more here: end it at the panel, or arm the machine")
     if standing.held is not None:
-        return Rest(why=f"job {work.job_id} is wanted no more; held: {standing.held}")
+        return Rest(why=f"job {work.job_id} is wanted no more here; held: {standing.held}")
     return Send(kind=kind, job_id=work.job_id)
 
 

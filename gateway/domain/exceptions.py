@@ -38,15 +38,20 @@ class Kind(Enum):
     NOT_ACCEPTED = _job("not accepted by the machine", "retry")
     ABORTED = _job("aborted at the machine with fewer good pieces", "remake", "close")
     NOT_ENDED = _job("the machine does not end a job that is wanted no more", "abort", "close", stop=False)
+    NOT_GIVEN_BACK = _job("the machine does not give a job back that is to go elsewhere", "abort", "close", stop=False)
     UNKNOWN_JOB = _job("the machine knows a job that this ledger does not", "close")
     PROBE_LEFT = _of("probe", "a probe left its job in the machine", "close", stop=True)
+    STRANDED = _of("queue", "released jobs wait for a machine that takes none", "reroute")
     LAPSED = _of("machine", "arming lapsed", "close", stop=True)
     HELD = _of("machine", "held", "close", stop=True)
     HAND_WRITE = _of("machine", "unclear whether a value written by hand was taken", "close")
     NOT_UNDERSTOOD = _of("order", "not understood", "close")
     BAD_PARAMETER = _of("order", "bad parameter", "retry", "close")
     UNKNOWN_ARTICLE = _of("sku", "unknown article", "retry", "close")
-    CHANGED_LATE = _of("order", "changed after release", "abort", "withdraw", "make_anyway", "to_shelf", "close")
+    CHANGED_LATE = _of(
+        *("order", "changed after release"),
+        *("make_more", "shelf", "abort", "withdraw", "make_anyway", "to_shelf", "close"),
+    )
     WANTED_AGAIN = _of("order", "wanted again after it was cancelled", "close")
     ANOTHER_ORDER = _of("order", "another order under the same number", "close")
     NOT_TOLD = Question(
@@ -66,6 +71,7 @@ class Kind(Enum):
     RESTORED = _of("restore", QUESTION, "by_shop", "one_by_one", "not_made", "made", stop=True)
     MADE_BEFORE = _of("line", QUESTION, "not_made", "made", stop=True)
     BACKUP = _of("ledger", "the backup failed", "close")
+    DAMAGED = _of("ledger", "the ledger is damaged", "close", stop=True)
     ARCHIVE = _of("ledger", "the archive cannot be written", "close")
 
     @property

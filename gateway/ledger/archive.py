@@ -48,13 +48,32 @@ def move_orders(tx: Tx, state_dir: Path, *, before: datetime) -> int:
     """Move one batch of orders that were placed and ended before a time, with all that hangs on them.
 
     An order stays while anything about it is open: a line, a job, a question, or what its shop or the
-    broker has yet to hear. One that gave goods to the shelf or took some stays for good: what lies there is
-    the sum over all its entries. Give the number of orders moved.
+    broker has yet to hear; and while the shelf has entries for it (`move_shelf`). Give the number of orders moved.
     """
     found = rows(tx, _FINISHED, before=to_text(before), limit=BATCH)
     for year, orders in _years(found):
         _move(tx, state_dir / ARCHIVE / f"{year}.db", _orders(tx, orders))
     return len(found)
+
+
+def move_shelf(tx: Tx, state_dir: Path, *, before: datetime) -> int:
+    """Move the shelf's entries of one batch of lots that are spent; give the number of lots.
+
+    What lies there is the sum over a lot's entries, so they leave together: when that is 0, and each order that
+    gave or took of the lot is over and old. The archive of each of those orders gets them all.
+    """
+    lots = [one["lot"] for one in rows(tx, _SPENT_LOTS, before=to_text(before), limit=BATCH)]
+    entries: set[int] = set()
+    by_year: dict[str, set[int]] = {}
+    for lot in lots:
+        numbers = {one["entry_id"] for one in rows(tx, "SELECT entry_id FROM shelf WHERE lot = :lot", lot=lot)}
+        entries |= numbers
+        for one in rows(tx, _YEARS_OF_LOT, lot=lot):
+            by_year.setdefault(one["year"], set()).update(numbers)
+    for year, numbers in by_year.items():
+        _copy(tx, state_dir / ARCHIVE / f"{year}.db", Leaving(found={"shelf": numbers}))
+    _delete(tx, Leaving(found={"shelf": entries}))
+    return len(lots)
 
 
 def move_runs(tx: Tx, state_dir: Path, *, before: datetime) -> int:
@@ -141,15 +160,15 @@ def erase_personal(tx: Tx, *, now: datetime) -> int:
     )
 
 
-_FINISHED = f"""
-    SELECT o.order_id AS number, substr(o.placed_at, 1, 4) AS year FROM orders o WHERE o.placed_at < :before
+# Everything about an order `o` is over and old, but for what it gave to the shelf or took there.
+_DONE = f"""
+    o.placed_at < :before
     AND NOT EXISTS (SELECT 1 FROM order_lines l WHERE l.order_id = o.order_id
       AND (l.state NOT IN {_OVER} OR l.hold_reason IS NOT NULL))
     AND NOT EXISTS (SELECT 1 FROM events e WHERE e.subject = 'order:' || o.order_id AND e.at >= :before)
     AND NOT EXISTS (SELECT 1 FROM personal p WHERE p.subject = 'order:' || o.order_id)
     AND NOT EXISTS (SELECT 1 FROM files f JOIN order_lines l USING (line_id)
       WHERE l.order_id = o.order_id AND f.state <> 'erased')
-    AND NOT EXISTS (SELECT 1 FROM order_lines l JOIN shelf g USING (line_id) WHERE l.order_id = o.order_id)
     AND NOT EXISTS (SELECT 1 FROM outbox f WHERE f.subject = 'order:' || o.order_id)
     AND NOT EXISTS (SELECT 1 FROM exceptions x WHERE x.state <> 'resolved'
       AND (x.subject = 'order:' || o.order_id OR substr(x.subject, 1, length('order:' || o.order_id) + 1)
@@ -160,12 +179,18 @@ _FINISHED = f"""
       WHERE l.order_id = o.order_id AND (
         j.state NOT IN {_ENDED} OR (j.state <> 'cancelled' AND j.cleared_at IS NULL) OR s.job_id IS NOT NULL
         OR EXISTS (SELECT 1 FROM exceptions x WHERE x.state <> 'resolved' AND x.subject = 'job:' || j.job_id)
-        OR EXISTS (SELECT 1 FROM lots t JOIN shelf g USING (lot) WHERE t.job_id = j.job_id)
         OR EXISTS (SELECT 1 FROM commands c WHERE c.job_id = j.job_id AND c.settlement IS NULL)
         OR EXISTS (SELECT 1 FROM outbox f WHERE f.subject = 'job:' || j.job_id)
         OR EXISTS (
           SELECT 1 FROM allocations b JOIN requirements q USING (requirement_id) JOIN order_lines m USING (line_id)
-          WHERE b.job_id = j.job_id AND m.order_id <> o.order_id)))
+          WHERE b.job_id = j.job_id AND m.order_id <> o.order_id)))"""  # noqa: S608 - constants
+
+_FINISHED = f"""
+    SELECT o.order_id AS number, substr(o.placed_at, 1, 4) AS year FROM orders o WHERE {_DONE}
+    AND NOT EXISTS (SELECT 1 FROM order_lines l JOIN shelf g USING (line_id) WHERE l.order_id = o.order_id)
+    AND NOT EXISTS (
+      SELECT 1 FROM order_lines l JOIN requirements r USING (line_id) JOIN allocations a USING (requirement_id)
+      JOIN lots t USING (job_id) JOIN shelf g USING (lot) WHERE l.order_id = o.order_id)
     ORDER BY o.order_id LIMIT :limit"""  # noqa: S608 - constants
 
 _REPLACED = """
@@ -173,6 +198,19 @@ _REPLACED = """
       SELECT 1 FROM price_log q WHERE q.shop = p.shop AND q.sku = p.sku AND q.currency = p.currency
       AND q.market = p.market AND q.at <= :before AND (q.at > p.at OR (q.at = p.at AND q.price_id > p.price_id)))
     ORDER BY p.price_id LIMIT :limit"""
+
+# Lots of which nothing lies on the shelf any more, and whose every entry was for an order that is done.
+_SPENT_LOTS = f"""
+    SELECT g.lot FROM shelf g GROUP BY g.lot
+    HAVING SUM(CASE WHEN g.kind IN ('put','back') THEN g.pieces ELSE -g.pieces END) = 0 AND MAX(g.at) < :before
+    AND NOT EXISTS (SELECT 1 FROM shelf e JOIN order_lines n USING (line_id) JOIN orders o USING (order_id)
+      WHERE e.lot = g.lot AND NOT ({_DONE}))
+    ORDER BY g.lot LIMIT :limit"""  # noqa: S608 - constants
+
+_YEARS_OF_LOT = (
+    "SELECT DISTINCT substr(o.placed_at, 1, 4) AS year FROM shelf s JOIN order_lines l USING (line_id) "
+    "JOIN orders o USING (order_id) WHERE s.lot = :lot"
+)
 
 _EMPTY_RUNS = f"""
     SELECT r.run_id AS number, substr(r.opened_at, 1, 4) AS year FROM runs r
@@ -216,6 +254,10 @@ def _with_children(tx: Tx, leaving: Leaving, table: str, numbers: Iterable[int])
 
 def _move(tx: Tx, archive: Path, leaving: Leaving) -> None:
     _copy(tx, archive, leaving)
+    _delete(tx, leaving)
+
+
+def _delete(tx: Tx, leaving: Leaving) -> None:
     for table in reversed(META.sorted_tables):  # what refers to others goes first, and so does the younger job
         for some in reversed(list(_portions(leaving.found.get(table.name, ())))):
             statement = text(f"DELETE FROM {table.name} WHERE rowid IN :these")  # noqa: S608 - a name of the schema

@@ -10,8 +10,8 @@ from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception
 from gateway.ledger.job_ids import new_job_id
 from gateway.ledger.job_states import DISOWNED, FELL_SHORT, IN_WORK, UNDER_WAY
-from gateway.ledger.jobs import move_job
 from gateway.ledger.lines import move_line
+from gateway.ledger.moving import move_job
 from gateway.ledger.runs import move_run
 from gateway.ledger.sql import change, insert, row, rows
 from gateway.ledger.telling import tell

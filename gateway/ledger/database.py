@@ -240,7 +240,7 @@ async def open_ledger(
                     thread.serve()
                     orderly = thread.fault is None
                 finally:
-                    close_state(opened, clean=orderly)
+                    close_state(opened, orderly=orderly)
         except BaseException as error:  # noqa: BLE001 - it is raised where the ledger was opened
             writer.post(loop, _fail, ready, over, error)
         else:

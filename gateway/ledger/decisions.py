@@ -6,12 +6,14 @@ from gateway.domain.intake import UNKNOWN_ARTICLE
 from gateway.domain.states import LineState
 from gateway.errors import RefusedError
 from gateway.ledger import ending, exceptions, files, letters, recovery_answers
+from gateway.ledger.changing import change_line
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.job_decisions import decide_job
 from gateway.ledger.job_states import FELL_SHORT
 from gateway.ledger.lines import BY_A_PERSON, cancel_line, close_line
 from gateway.ledger.shortages import decide_shortage
 from gateway.ledger.sql import change, row, rows
+from gateway.ledger.stranded import send_elsewhere
 from gateway.ledger.unplanning import take_back
 
 
@@ -36,6 +38,10 @@ def decide(
             _close_article(tx, name, now=now)
         case "order", "close":
             _close_row(tx, name, now=now)
+        case "order", "make_more" | "shelf":
+            change_line(tx, name, exception_id, action=action, who=who, now=now)
+        case "order", "withdraw" if change_line(tx, name, exception_id, action=action, who=who, now=now):
+            pass  # it is given back, and then made as it is now
         case "order", "to_shelf" | "withdraw" | "abort":
             line_id = _cancel_after_release(tx, name, now=now)
             if action != "to_shelf":
@@ -46,6 +52,8 @@ def decide(
             _allow_more_remakes(tx, int(name))
         case "run", "release_part" | "hold":
             decide_shortage(tx, int(name), exception_id, action=action, who=who, now=now)
+        case "queue", "reroute":
+            send_elsewhere(tx, name, exception_id, who=who, now=now)
         case "restore", _:
             recovery_answers.answer_all(tx, action=action, who=who, now=now)
         case "line", _:

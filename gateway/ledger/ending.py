@@ -13,6 +13,9 @@ from gateway.ledger.exceptions import open_exception
 from gateway.ledger.sql import change, row, rows
 
 CANCEL, ABORT = CommandKind.CANCEL, CommandKind.ABORT
+CHANGE_WAITS = "its change waits until the machine has given its job back"  # the hold of a line
+# Open until the job has ended, or a person has answered.
+ASKS_TO_END = frozenset({Kind.NOT_ENDED.cause, Kind.NOT_GIVEN_BACK.cause})
 _AT_A_MACHINE = frozenset({JobState.ACCEPTED, JobState.RUNNING, JobState.INTERRUPTED})
 _MOVED = frozenset({JobState.RUNNING, JobState.INTERRUPTED})
 
@@ -34,6 +37,7 @@ def abort_job(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
         raise RefusedError(f"there is no job {job_id}: `kvot jobs list` shows those there are")
     if job["state"] not in _AT_A_MACHINE:
         raise RefusedError(f"job {job_id} is {job['state']}: only what a machine has accepted can be aborted there")
+    change(tx, "UPDATE jobs SET goes_to = NULL WHERE job_id = :job", job=job_id)
     ask_end(tx, job_id, ABORT, who=who, now=now)
 
 
@@ -43,21 +47,41 @@ def is_asked_to_end(tx: Tx, job_id: str) -> bool:
 
 
 def ended(tx: Tx, job_id: str) -> None:
-    """Note that the machine has taken the wish: what becomes of the job is followed as ever."""
-    change(tx, "UPDATE jobs SET end_asked = NULL WHERE job_id = :job", job=job_id)
+    """End the wish: what becomes of the job is followed as ever, and it goes nowhere else any more."""
+    change(tx, "UPDATE jobs SET end_asked = NULL, goes_to = NULL WHERE job_id = :job", job=job_id)
 
 
 def not_ended(tx: Tx, job_id: str, *, evidence: str, now: datetime) -> None:
     """Ask a person: the machine cannot be asked, or has refused. Nothing is asked of it again by itself."""
-    ended(tx, job_id)
-    job = row(tx, "SELECT machine, state FROM jobs WHERE job_id = :job", job=job_id)
+    job = row(tx, "SELECT machine, state, goes_to FROM jobs WHERE job_id = :job", job=job_id)
     assert job is not None
+    ended(tx, job_id)
+    if forget_change(tx, job_id):
+        evidence = f"{evidence}; the change of its order was not taken: the line stays as it was"
+    there = {} if job["goes_to"] is None else {"goes_to": job["goes_to"]}
     open_exception(
         tx,
-        Kind.NOT_ENDED,
+        Kind.NOT_GIVEN_BACK if there else Kind.NOT_ENDED,
         subject=f"job:{job_id}",
-        evidence={"text": evidence, "machine": job["machine"], "state": job["state"]},
+        evidence={"text": evidence, "machine": job["machine"], "state": job["state"], **there},
         at=now,
+    )
+
+
+def forget_change(tx: Tx, job_id: str) -> bool:
+    """Let the line of a job go on as it stands in the ledger; say whether it waited to become another."""
+    mine = (
+        "line_id IN (SELECT r.line_id FROM allocations a JOIN requirements r USING (requirement_id) "
+        "WHERE a.job_id = :job)"
+    )
+    change(
+        tx,
+        f"UPDATE order_lines SET hold_reason = NULL WHERE hold_reason = :waits AND {mine}",  # noqa: S608 - a constant
+        waits=CHANGE_WAITS,
+        job=job_id,
+    )
+    return bool(
+        change(tx, f"UPDATE order_lines SET change_to = NULL WHERE change_to IS NOT NULL AND {mine}", job=job_id)  # noqa: S608
     )
 
 

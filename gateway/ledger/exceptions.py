@@ -124,8 +124,8 @@ def resolve(tx: Tx, exception_id: int, *, action: str, who: str, note: str, at: 
     _close(tx, known, resolution=action, who=who, note=note, at=at)
 
 
-def settle(tx: Tx, *, subject: str, cause: str | None = None, at: datetime) -> None:
-    """Close what the facts themselves have resolved: one cause, or every one of the subject; none is no error."""
+def settle(tx: Tx, *, subject: str, cause: str | None = None, at: datetime, but: frozenset[str] = frozenset()) -> None:
+    """Close what the facts have resolved: one cause, or every one of the subject `but` some; none is no error."""
     found = rows(
         tx,
         f"SELECT {_COLUMNS} FROM exceptions "  # noqa: S608 - a constant
@@ -134,7 +134,8 @@ def settle(tx: Tx, *, subject: str, cause: str | None = None, at: datetime) -> N
         cause=cause,
     )
     for known in found:
-        _close(tx, known, resolution="settled", who="kvot", note="", at=at)
+        if known["cause"] not in but:
+            _close(tx, known, resolution="settled", who="kvot", note="", at=at)
 
 
 def list_exceptions(tx: Tx, *, state: str | None = None) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from gateway.errors import RefusedError
 from gateway.ledger.collecting import owed
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.job_ids import copy_job, split_waiting
-from gateway.ledger.jobs import move_job, tell_orders
+from gateway.ledger.moving import move_job, tell_orders
 from gateway.ledger.runs import follow_run, move_run, tell_run
 from gateway.ledger.sql import Row, change, insert, row
 from gateway.ledger.yields import allocate

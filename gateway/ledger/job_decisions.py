@@ -6,9 +6,11 @@ from drivers.base import Finding, JobPhase
 from gateway.domain.exceptions import Kind
 from gateway.domain.states import JobState, LineState
 from gateway.errors import RefusedError
-from gateway.ledger import ending, jobs
+from gateway.ledger import ending, jobs, moving
+from gateway.ledger.changing import given_back
 from gateway.ledger.database import Tx
 from gateway.ledger.lines import BY_A_PERSON, close_line
+from gateway.ledger.rerouting import hand_over
 from gateway.ledger.sql import change, row, rows
 from gateway.ledger.unplanning import withdraw
 
@@ -52,13 +54,16 @@ def _not_made(tx: Tx, job_id: str, *, who: str, now: datetime) -> None:
         case JobState.IN_DOUBT:
             jobs.settle_open_command(tx, job_id, evidence=f"not made, says {who}", who=who, now=now)
             jobs.release_again(tx, job_id, who=who, now=now)
+            hand_over(tx, job_id, evidence=f"not made, says {who}", now=now)
             withdraw(tx, job_id, who=who, evidence=f"not made, says {who}", now=now)
         case JobState.RELEASED:
-            jobs.move_job(
+            moving.move_job(
                 tx, job_id, seen=state, state=JobState.CANCELLED, who=who, evidence=f"not made, says {who}", now=now
             )
         case _:
             _conclude(tx, job_id, JobPhase.ABORTED, f"not made, says {who}", good=0, who=who, now=now)
+            hand_over(tx, job_id, evidence=f"not made, says {who}", now=now)
+    given_back(tx, job_id, now=now)
 
 
 def _aborted(tx: Tx, job_id: str, *, who: str, good: int, now: datetime) -> None:
@@ -81,7 +86,7 @@ def _conclude(tx: Tx, job_id: str, phase: JobPhase, evidence: str, *, good: int,
     if state not in _UNFINISHED:
         raise RefusedError(f"job {job_id} is {state}: there is nothing to decide any more")
     if state is JobState.RELEASED:
-        jobs.move_job(tx, job_id, seen=state, state=JobState.IN_DOUBT, who=who, evidence=evidence, now=now)
+        moving.move_job(tx, job_id, seen=state, state=JobState.IN_DOUBT, who=who, evidence=evidence, now=now)
     jobs.settle_open_command(tx, job_id, evidence=evidence, who=who, now=now)
     finding = Finding(job_id=job_id, phase=phase, evidence=evidence, produced=good, good=good)
     last = JobState.COMPLETED if phase is JobPhase.ENDED else JobState.ABORTED

@@ -9,18 +9,18 @@ import orjson
 from drivers.base import CommandKind, Finding, Scalar
 from gateway.domain.dispatch import REFUSALS, Settlement
 from gateway.domain.exceptions import Kind
-from gateway.domain.states import JobState, LineState
+from gateway.domain.states import JobState
 from gateway.errors import IllegalTransitionError
-from gateway.ledger import ending, events, exceptions, facts, files, recovery
+from gateway.ledger import ending, events, exceptions, files, recovery
+from gateway.ledger.changing import given_back
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.job_ids import job_no
 from gateway.ledger.labels import labels
-from gateway.ledger.lines import move_line
 from gateway.ledger.lots import open_lot
-from gateway.ledger.runs import follow_run
+from gateway.ledger.moving import move_job, start_lines, tell_orders
+from gateway.ledger.rerouting import hand_over
 from gateway.ledger.sql import Row, change, insert, row, rows
 from gateway.ledger.stock import use_up
-from gateway.ledger.telling import tell
 from gateway.ledger.times import to_text
 from gateway.ledger.unplanning import withdraw
 from gateway.ledger.yields import allocate, withhold
@@ -55,52 +55,6 @@ class Wire:
     session: str
     boot: str
     baseline: str | None = None
-
-
-def move_job(tx: Tx, job_id: str, *, seen: JobState, state: JobState, who: str, evidence: str, now: datetime) -> None:
-    """Move a job from the state it was seen in, and all that hangs on it: questions, lines, run, facts.
-
-    Raise `IllegalTransitionError` when the job is not there any more or the model has no such move.
-    """
-    moved = change(
-        tx,
-        "UPDATE jobs SET prev_state = state, state = :state WHERE job_id = :job AND state = :seen",
-        state=state,
-        job=job_id,
-        seen=seen,
-    )
-    if moved != 1:
-        raise IllegalTransitionError(f"job {job_id} is not {seen}")
-    answered(tx, job_id, now=now)
-    events.record(
-        tx,
-        what=f"job.{state}",
-        who=who,
-        subject=f"job:{job_id}",
-        at=now,
-        before={"state": seen},
-        after={"state": state, "evidence": evidence},
-    )
-    job = row(tx, "SELECT run_id, machine, quantity FROM jobs WHERE job_id = :job", job=job_id)
-    assert job is not None
-    facts.post(
-        tx,
-        f"job.{state}",
-        at=now,
-        job_id=job_id,
-        machine=job["machine"],
-        run_id=job["run_id"],
-        quantity=job["quantity"],
-        orders=_orders_of(tx, job_id),
-    )
-    if state in {JobState.ACCEPTED, JobState.RUNNING}:
-        _start_lines(tx, job_id, now=now)
-    follow_run(tx, job["run_id"], now=now)
-    ring(tx, f"machine:{job['machine']}")
-    if state is JobState.CANCELLED:
-        exceptions.settle(tx, subject=f"delivery:{job_id}", at=now)
-    if state is JobState.RELEASED:
-        ring(tx, files.delivery_bell(job["machine"]))
 
 
 def intend(tx: Tx, job_id: str, kind: CommandKind, wire: Wire, *, now: datetime) -> Intent:
@@ -209,15 +163,19 @@ def settle(
         state = JobState.ACCEPTED if accepted else JobState.RELEASED
         move_job(tx, job_id, seen=JobState.IN_DOUBT, state=state, who=who, evidence=evidence, now=now)
         if not accepted and ending.is_asked_to_end(tx, job_id):
-            withdraw(tx, job_id, who=who, evidence="wanted no more", now=now)
+            hand_over(tx, job_id, evidence=evidence, now=now)
+            withdraw(tx, job_id, who=who, evidence="wanted no more here", now=now)
+            given_back(tx, job_id, now=now)
     elif kind is CommandKind.CLEAR and accepted:
         cleared(tx, job_id, now=now)
     elif kind is CommandKind.CANCEL and accepted:
+        hand_over(tx, job_id, evidence=evidence, now=now)
         move_job(tx, job_id, seen=JobState.ACCEPTED, state=JobState.CANCELLED, who=who, evidence=evidence, now=now)
+        given_back(tx, job_id, now=now)
     if kind in _ENDING and settlement is not Settlement.PERSON:
         if accepted:
             ending.ended(tx, job_id)
-        else:
+        elif settlement is Settlement.REFUSED or kind is not CommandKind.CANCEL or refusals(tx, job_id) >= REFUSALS:
             ending.not_ended(tx, job_id, evidence=evidence, now=now)
     elif not accepted and settlement is not Settlement.PERSON:
         _hold_when_refused_too_often(tx, job_id, evidence, now=now)
@@ -274,7 +232,7 @@ def conclude(tx: Tx, job_id: str, *, state: JobState, finding: Finding, who: str
         confirmed_by=who if who != "kvot" else finding.confirmed_by,
     )
     open_lot(tx, job_id, produced=produced, used=use_up(tx, job_id, produced=produced, now=now))
-    _start_lines(tx, job_id, now=now)
+    start_lines(tx, job_id, now=now)
     if not withhold(tx, job_id, now=now):
         allocate(tx, job_id, good, now=now)
     move_job(tx, job_id, seen=JobState(job["state"]), state=state, who=who, evidence=finding.evidence, now=now)
@@ -282,12 +240,6 @@ def conclude(tx: Tx, job_id: str, *, state: JobState, finding: Finding, who: str
         _hold_after_abort(tx, job_id, good, job["quantity"], finding, now=now)
     tell_orders(tx, job_id, now=now)
     ring(tx, "plan")
-
-
-def tell_orders(tx: Tx, job_id: str, *, now: datetime) -> None:
-    """Tell what the orders that a job serves look like now."""
-    for order_id in _orders_of(tx, job_id):
-        tell(tx, order_id, now=now)
 
 
 def cleared(tx: Tx, job_id: str, *, now: datetime) -> None:
@@ -315,11 +267,6 @@ def doubts(tx: Tx, job_id: str) -> frozenset[str]:
         subject=f"job:{job_id}",
     )
     return frozenset(one["cause"] for one in found)
-
-
-def answered(tx: Tx, job_id: str, *, now: datetime) -> None:
-    """Close the open questions about a job: the machine, or a person, has said what became of it."""
-    exceptions.settle(tx, subject=f"job:{job_id}", at=now)
 
 
 def hold_job(tx: Tx, job_id: str, *, reason: str | None) -> None:
@@ -368,29 +315,7 @@ def _hold_after_abort(tx: Tx, job_id: str, good: int, quantity: int, finding: Fi
     raise_doubt(tx, job_id, Kind.ABORTED, detail=f"{good} of {quantity}", evidence=finding.evidence, now=now)
 
 
-def _start_lines(tx: Tx, job_id: str, *, now: datetime) -> None:
-    """Put the lines a job serves in production."""
-    for line in rows(
-        tx,
-        "SELECT DISTINCT l.line_id, l.order_id FROM allocations a JOIN requirements r USING (requirement_id) "
-        "JOIN order_lines l USING (line_id) WHERE a.job_id = :job AND l.state = 'planned'",
-        job=job_id,
-    ):
-        move_line(tx, line["line_id"], seen=LineState.PLANNED, state=LineState.IN_PRODUCTION)
-        tell(tx, line["order_id"], now=now)
-
-
 def _job(tx: Tx, job_id: str) -> Row:
     job = row(tx, "SELECT j.*, r.family FROM jobs j JOIN runs r USING (run_id) WHERE j.job_id = :job", job=job_id)
     assert job is not None
     return job
-
-
-def _orders_of(tx: Tx, job_id: str) -> list[int]:
-    found = rows(
-        tx,
-        "SELECT DISTINCT l.order_id FROM allocations a JOIN requirements r USING (requirement_id) "
-        "JOIN order_lines l USING (line_id) WHERE a.job_id = :job ORDER BY l.order_id",
-        job=job_id,
-    )
-    return [one["order_id"] for one in found]

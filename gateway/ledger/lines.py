@@ -12,9 +12,9 @@ from gateway.domain.orders import ShopOrder
 from gateway.domain.products import Family
 from gateway.domain.states import LineState
 from gateway.errors import IllegalTransitionError
-from gateway.ledger import ending, facts, files, naming_quotes, offers
+from gateway.ledger import content, ending, files, naming_quotes, offers
 from gateway.ledger.database import Tx
-from gateway.ledger.exceptions import open_exception, settle
+from gateway.ledger.exceptions import keep_open, open_exception, settle
 from gateway.ledger.shelf import give_back, give_up
 from gateway.ledger.sql import Row, change, insert, row
 from gateway.ledger.telling import tell
@@ -97,9 +97,9 @@ def insert_line(
         parent_line_id=plan.line.parent_line_id,
         position=plan.position,
         product=plan.product,
-        skus=_json(plan.line.skus),
+        skus=content.to_json(plan.line.skus),
         name=plan.line.name,
-        options=_json(plan.line.options),
+        options=content.to_json(plan.line.options),
         quantity=plan.line.quantity,
         unit_price_minor=plan.line.unit_price_minor,
         promise_at=None if promise is None else to_text(promise),
@@ -110,7 +110,7 @@ def insert_line(
     )
     if quote is not None:
         naming_quotes.write_down(tx, quote, plan, shop=reading.shop, order_id=order_id, line_id=line_id, now=now)
-    _require(tx, line_id, plan)
+    content.require(tx, line_id, plan)
     _want_files(tx, line_id, plan, reading, now=now)
     _raise_trouble(tx, plan, now=now)
 
@@ -132,7 +132,11 @@ def revise_line(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, another:
         reason = plan.reason or "cancelled"
         withdraw_line(tx, line, reason, shop=reading.shop, shop_order_id=reading.order.shop_order_id, now=now)
         return
-    wanted = (plan.line.quantity, _json(plan.line.options), _json(plan.line.skus))
+    if line["change_to"] is not None and not another and plan.state is LineState.RECEIVED and not plan.files:
+        written = content.to_json(content.written(plan))
+        change(tx, "UPDATE order_lines SET change_to = :new WHERE line_id = :line", new=written, line=line["line_id"])
+        return
+    wanted = (plan.line.quantity, content.to_json(plan.line.options), content.to_json(plan.line.skus))
     same = wanted == (line["quantity"], line["options"], line["skus"])
     if seen is LineState.PLANNED and not (same and plan.state is LineState.RECEIVED):
         line = _unplanned(tx, line, now=now)
@@ -144,9 +148,12 @@ def revise_line(tx: Tx, line: Row, plan: LinePlan, reading: Reading, *, another:
         _ask(tx, line, Kind.ANOTHER_ORDER, _of_another(plan, reading), now=now)
     elif not same:
         text = f"the shop now says {plan.line.quantity} of {plan.line.name!r}"
-        _ask(tx, line, Kind.CHANGED_LATE, text, actions=("make_anyway", "close"), now=now)
+        wants = {"wanted": content.written(plan)} if plan.state is LineState.RECEIVED else {}
+        _ask(tx, line, Kind.CHANGED_LATE, text, actions=content.answers(tx, line, plan), more=wants, now=now)
     elif plan.state is LineState.NOT_DUE and seen is not LineState.MADE:
         _ask(tx, line, Kind.CHANGED_LATE, plan.reason or "no longer due", now=now)
+    else:  # it is again as it was
+        settle(tx, subject=_row(line), cause=Kind.CHANGED_LATE.cause, at=now)
 
 
 def _of_another(plan: LinePlan, reading: Reading) -> str:
@@ -254,49 +261,7 @@ def _replace_line(tx: Tx, line: Row, plan: LinePlan, *, now: datetime) -> None:
     """Put another content in a line for which nothing was released; what it had from the shelf goes back."""
     line_id = line["line_id"]
     give_back(tx, line_id, now=now)
-    change(
-        tx,
-        "UPDATE order_lines SET quantity = :quantity, options = :options, skus = :skus, product = :product, "
-        "name = :name "
-        "WHERE line_id = :line",
-        quantity=plan.line.quantity,
-        options=_json(plan.line.options),
-        skus=_json(plan.line.skus),
-        product=plan.product,
-        name=plan.line.name,
-        line=line_id,
-    )
-    change(
-        tx,
-        "DELETE FROM allocations WHERE requirement_id IN (SELECT requirement_id FROM requirements "
-        "WHERE line_id = :line)",  # of jobs that were taken back before they were sent
-        line=line_id,
-    )
-    change(tx, "DELETE FROM requirements WHERE line_id = :line", line=line_id)
-    _require(tx, line_id, plan)
-
-
-def _require(tx: Tx, line_id: int, plan: LinePlan) -> None:
-    for need in plan.requirements:
-        parameters = _json(need.parameters)
-        insert(
-            tx,
-            "requirements",
-            line_id=line_id,
-            component=need.component,
-            step=need.step,
-            operation=need.operation,
-            family=need.family,
-            setup_key=need.setup_key,
-            recipe=need.recipe,
-            recipe_version=need.recipe_version,
-            parameters=parameters,
-            parameters_hash=facts.fingerprint(parameters),
-            quantity=need.quantity,
-            places=need.places,
-            batch=need.batch,
-            good=0,
-        )
+    content.replace_content(tx, line_id, plan)
 
 
 def _want_files(tx: Tx, line_id: int, plan: LinePlan, reading: Reading, *, now: datetime) -> None:
@@ -339,18 +304,20 @@ def _waits_for(tx: Tx, shop: str, article: str, *, but: int) -> bool:
     return found is not None
 
 
-def _ask(tx: Tx, line: Row, kind: Kind, text: str, *, actions: Sequence[str] = ("close",), now: datetime) -> None:
-    open_exception(
-        tx,
-        kind,
-        subject=f"order:{line['order_id']}/{line['shop_line_id']}",
-        evidence={"text": text, "article": line["name"], "state": line["state"], "quantity": line["quantity"]},
-        actions=actions,
-        at=now,
-    )
+def _ask(
+    tx: Tx,
+    line: Row,
+    kind: Kind,
+    text: str,
+    *,
+    actions: Sequence[str] = ("close",),
+    more: Mapping[str, object] | None = None,
+    now: datetime,
+) -> None:
+    """Ask once about a line, with what its row says as it is now."""
+    about = {"text": text, "article": line["name"], "state": line["state"], "quantity": line["quantity"]}
+    keep_open(tx, kind, subject=_row(line), evidence={**about, **(more or {})}, actions=actions, at=now)
 
 
-def _json(value: Mapping[str, object] | Sequence[str]) -> str:
-    return orjson.dumps(
-        dict(value) if isinstance(value, Mapping) else list(value), option=orjson.OPT_SORT_KEYS
-    ).decode()
+def _row(line: Row) -> str:
+    return f"order:{line['order_id']}/{line['shop_line_id']}"

@@ -8,6 +8,7 @@ from gateway.domain.states import LineState
 from gateway.errors import RefusedError
 from gateway.ledger import events
 from gateway.ledger.database import Tx, ring
+from gateway.ledger.ending import CHANGE_WAITS
 from gateway.ledger.lines import BY_A_PERSON, move_line, withdraw_line
 from gateway.ledger.sql import Row, change, row, rows
 from gateway.ledger.telling import tell
@@ -85,7 +86,7 @@ def release_order(tx: Tx, order_id: int, *, reason: str, who: str, now: datetime
     lines = _open_lines(tx, order_id)
     if not lines:
         raise RefusedError(f"order {order_id} has ended: nothing of it can be released")
-    held = [line for line in lines if line["hold_reason"] not in {None, QUESTION}]
+    held = [line for line in lines if line["hold_reason"] not in {None, QUESTION, CHANGE_WAITS}]
     not_due = sorted({line["reason"] for line in lines if line["state"] == LineState.NOT_DUE} - {order["let_in"]})
     if order["hold_reason"] is None and not held and not not_due:
         raise RefusedError(f"order {order_id}: {_why_not(tx, order_id, lines)}")
@@ -110,6 +111,8 @@ def _why_not(tx: Tx, order_id: int, lines: Sequence[Row]) -> str:
     """Say why an order that nobody holds is not made, or that it is."""
     if any(line["hold_reason"] == QUESTION for line in lines):
         return f"{QUESTION} That is answered by `kvot exceptions resolve`"
+    if any(line["hold_reason"] == CHANGE_WAITS for line in lines):
+        return f"{CHANGE_WAITS}: `kvot jobs list` shows it"
     if any(line["state"] == LineState.QUARANTINED for line in lines):
         return f"what is set aside was not understood: cure it, then `kvot orders retry {order_id}`"
     if any(line["state"] == LineState.NOT_DUE for line in lines):

@@ -11,8 +11,8 @@ from gateway.domain.states import JobState, LineState
 from gateway.ledger import events, recovery
 from gateway.ledger.database import Tx, ring
 from gateway.ledger.exceptions import open_exception
-from gateway.ledger.jobs import move_job
 from gateway.ledger.lines import move_line
+from gateway.ledger.moving import move_job
 from gateway.ledger.sql import Row, change, row, rows
 from gateway.ledger.unplanning import cancel_waiting
 

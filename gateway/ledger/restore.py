@@ -113,7 +113,7 @@ def _prepare(fresh: Path, steps: tuple[Migration, ...], before: Mark, *, as_of: 
 def _begin_epoch(tx: Connection, before: Mark, *, as_of: str, who: str, now: datetime) -> None:
     change(
         tx,
-        "UPDATE meta SET epoch = :epoch, boot = :boot, clean = 0, recovering = :as_of",
+        "UPDATE meta SET epoch = :epoch, boot = :boot, recovering = :as_of",
         epoch=before.epoch + 1,
         boot=before.boot,
         as_of=as_of,

@@ -108,6 +108,7 @@ order_lines = table(
     maybe("promise_at"),
     maybe("promise_source"),
     maybe("expected_at"),
+    maybe("change_to"),  # what its row says now, taken over once no machine has a job of it: content.py
     flag("ship_together", 0),
     maybe("parent_line_id"),  # the shop's id of the row it belongs to
     maybe("reason"),
@@ -219,6 +220,7 @@ jobs = table(
     maybe("lot"),
     maybe("cleared_at"),
     maybe("end_asked"),  # cancel or abort: what a shop or a person wants of the machine
+    maybe("goes_to"),  # the machine that is to have it once this one has given it back
     maybe("first_piece"),  # of a run that is held until its first piece is approved
     among("end_asked", ("cancel", "abort")),
     among("first_piece", ("due", "made", "approved", "rejected")),
@@ -389,7 +391,6 @@ meta = table(
     count("epoch"),
     count("boot"),
     count("schema"),
-    flag("clean"),  # the last stop was orderly
     words("quote_secret", ""),  # signs quotes; never shown, never logged
     maybe("recovering"),  # when the backup was made that was restored, until all was asked again
 )

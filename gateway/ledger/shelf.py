@@ -44,20 +44,19 @@ def give_up(tx: Tx, line_id: int, *, now: datetime) -> None:
     mark = mark_of(tx, line_id)
     if mark is None:
         return
-    for share in rows(
+    _put_shares(tx, line_id, mark, None, now=now)
+
+
+def give_surplus(tx: Tx, line_id: int, *, now: datetime) -> None:
+    """Put on the shelf what a line has beyond what it wants (any more), of what its own jobs made."""
+    surplus = row(
         tx,
-        "SELECT a.job_id, a.requirement_id, a.good FROM allocations a JOIN requirements r USING (requirement_id) "  # noqa: S608 - a constant
-        f"WHERE r.line_id = :line AND a.good > 0 AND {_IS_LAST} ORDER BY a.job_id",
+        f"SELECT r.good - r.quantity AS pieces FROM requirements r WHERE r.line_id = :line AND {_IS_LAST}",  # noqa: S608
         line=line_id,
-    ):
-        change(
-            tx,
-            "UPDATE allocations SET good = 0 WHERE job_id = :job AND requirement_id = :need",
-            job=share["job_id"],
-            need=share["requirement_id"],
-        )
-        _lower(tx, line_id, share["good"])
-        _enter(tx, "put", lot=share["job_id"], mark=mark, line_id=line_id, pieces=share["good"], now=now)
+    )
+    mark = mark_of(tx, line_id)
+    if surplus is not None and mark is not None and surplus["pieces"] > 0:
+        _put_shares(tx, line_id, mark, surplus["pieces"], now=now)
 
 
 def give_back(tx: Tx, line_id: int, *, now: datetime) -> None:
@@ -166,6 +165,29 @@ def _lots_of(tx: Tx, mark: str) -> list[View]:
         mark=mark,
     )
     return [dict(one) for one in found]
+
+
+def _put_shares(tx: Tx, line_id: int, mark: str, pieces: int | None, *, now: datetime) -> None:
+    """Put so many of the pieces that a line's own jobs made for it on the shelf, or all of them."""
+    for share in rows(
+        tx,
+        "SELECT a.job_id, a.requirement_id, a.good FROM allocations a JOIN requirements r USING (requirement_id) "  # noqa: S608 - a constant
+        f"WHERE r.line_id = :line AND a.good > 0 AND {_IS_LAST} ORDER BY a.job_id",
+        line=line_id,
+    ):
+        put = share["good"] if pieces is None else min(pieces, share["good"])
+        if not put:
+            return
+        change(
+            tx,
+            "UPDATE allocations SET good = good - :put WHERE job_id = :job AND requirement_id = :need",
+            put=put,
+            job=share["job_id"],
+            need=share["requirement_id"],
+        )
+        _lower(tx, line_id, put)
+        _enter(tx, "put", lot=share["job_id"], mark=mark, line_id=line_id, pieces=put, now=now)
+        pieces = None if pieces is None else pieces - put
 
 
 def _lower(tx: Tx, line_id: int, pieces: int) -> None:

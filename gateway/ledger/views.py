@@ -20,7 +20,7 @@ _ORDER = (
 )
 _JOB = (
     "SELECT j.job_id, j.run_id, j.machine, j.recipe, j.recipe_version, j.parameters, j.quantity, j.state, "
-    "j.hold_reason, j.first_piece, "
+    "j.hold_reason, j.first_piece, j.end_asked, j.goes_to, "
     "j.remake_of, j.cleared_at, r.family, s.produced, s.good, s.scrap, s.started_at, s.ended_at, s.confirmed_by "
     "FROM jobs j JOIN runs r USING (run_id) LEFT JOIN results s ON s.result_id = "
     "(SELECT MAX(result_id) FROM results WHERE job_id = j.job_id)"

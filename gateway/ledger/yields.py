@@ -20,13 +20,13 @@ def allocate(tx: Tx, job_id: str, good: int, *, now: datetime) -> None:
     """
     shares = rows(
         tx,
-        "SELECT a.requirement_id, a.quantity, r.line_id, l.state FROM allocations a "
-        "JOIN requirements r USING (requirement_id) JOIN order_lines l USING (line_id) "
+        "SELECT a.requirement_id, a.quantity, MAX(0, r.quantity - r.good) AS lacking, r.line_id, l.state "
+        "FROM allocations a JOIN requirements r USING (requirement_id) JOIN order_lines l USING (line_id) "
         "WHERE a.job_id = :job ORDER BY l.promise_at, l.line_id",
         job=job_id,
     )
     for share in shares:
-        given = min(good, share["quantity"])
+        given = min(good, share["quantity"], share["lacking"])
         good -= given
         _give(tx, job_id, share["requirement_id"], given)
     for share in shares:
@@ -34,7 +34,7 @@ def allocate(tx: Tx, job_id: str, good: int, *, now: datetime) -> None:
             give_up(tx, share["line_id"], now=now)
             continue
         good -= _give_more(tx, job_id, share["requirement_id"], good, now=now)
-        if not _finish_line(tx, share["line_id"]):
+        if not finish_line(tx, share["line_id"]):
             _make_up_for_losses(tx, share["line_id"])
     put_surplus(tx, job_id, good, now=now)
 
@@ -91,7 +91,7 @@ def _give_more(tx: Tx, job_id: str, requirement_id: int, good: int, *, now: date
     return given
 
 
-def _finish_line(tx: Tx, line_id: int) -> bool:
+def finish_line(tx: Tx, line_id: int) -> bool:
     """Call a line made whose last step is; say whether it is."""
     last = row(
         tx,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,10 +14,10 @@ from typing import Any, NoReturn
 from gateway.clock import Clock
 from gateway.domain.exceptions import Kind
 from gateway.errors import LedgerError
-from gateway.ledger import check, copying, remains
+from gateway.ledger import check, copying, opening, remains
 from gateway.ledger.database import Ledger, Tx
 from gateway.ledger.exceptions import open_exception, settle
-from gateway.ledger.remains import BACKUPS, Backup
+from gateway.ledger.remains import BACKUPS, LEDGER, Backup
 from gateway.ledger.times import to_text
 
 FIRST_S = 600.0  # after the start: a gateway that cannot stay up must not push its good backups out
@@ -88,6 +89,8 @@ class Backups:
         """Make a backup when one is due or asked for; one that fails is told to people, and tried again when due."""
         rests_until_s = self._clock.monotonic() + FIRST_S
         self._sweep()
+        if (self._state_dir / LEDGER).stat().st_size >= opening.CHECK_BELOW_BYTES:
+            await self._check_large()
         while True:
             due = self._clock.monotonic() >= rests_until_s and self._is_due()
             if not due and not self._wanted.is_set():
@@ -98,6 +101,26 @@ class Backups:
             self._wanted.clear()
             made = await self._make()
             rests_until_s = self._clock.monotonic() + (0.0 if made else FIRST_S)
+
+    async def _check_large(self) -> None:
+        """Check a copy of a ledger that was too large to be checked before the start, and call people if it is damaged.
+
+        The copy is not kept: a gateway that cannot stay up must not push its good backups out.
+        """
+        part = self._state_dir / BACKUPS / f"start{_PART}"
+        try:
+            part.parent.mkdir(mode=0o700, exist_ok=True)
+            await self._ledger.copy(part, progress=lambda _done, _pages: None)
+            found = await _faults(part)
+        except (LedgerError, OSError, BackupFailedError) as fault:
+            if self._ledger.broken:
+                raise
+            self._log.warning("the ledger could not be checked", reason=str(fault))
+            return
+        finally:
+            part.unlink(missing_ok=True)
+        self._log.info("ledger checked", faults=len(found))
+        await self._ledger.write(lambda tx: _tell_damage(tx, found, at=self._clock.now()))
 
     def _is_due(self) -> bool:
         known = self.list()
@@ -168,6 +191,15 @@ class Backups:
 def _call(tx: Tx, *, error: str, newest: datetime | None, at: datetime) -> None:
     evidence = {"text": error, "newest": None if newest is None else to_text(newest)}
     open_exception(tx, Kind.BACKUP, subject="ledger", evidence=evidence, at=at)
+
+
+def _tell_damage(tx: Tx, found: Sequence[str], *, at: datetime) -> None:
+    """Call a person where a check has found damage; take it back where it has found none."""
+    if not found:
+        settle(tx, subject="ledger", cause=Kind.DAMAGED.cause, at=at)
+        return
+    text = f"{'; '.join(found[:3])}: stop the gateway, then `kvot db check` and `kvot backup restore`"
+    open_exception(tx, Kind.DAMAGED, subject="ledger", evidence={"text": text}, at=at)
 
 
 async def _faults(path: Path) -> list[str]:

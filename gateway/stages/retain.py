@@ -49,6 +49,7 @@ async def tidy(ledger: Ledger, state_dir: Path, *, keep: timedelta, clock: Clock
     before, events_before = now - keep, now - max(keep, EVENTS_KEPT)
     kinds: dict[str, Batch] = {
         "personal": partial(archive.erase_personal, now=now),
+        "shelf": partial(archive.move_shelf, state_dir=state_dir, before=before),
         "orders": partial(archive.move_orders, state_dir=state_dir, before=before),
         "runs": partial(archive.move_runs, state_dir=state_dir, before=before),
         "settled": partial(archive.move_settled, state_dir=state_dir, before=before),

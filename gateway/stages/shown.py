@@ -2,6 +2,8 @@
 
 from drivers.base import Look, Permits
 
+NOT_AVAILABLE = "not_available"
+
 
 def permits_shown(permits: Permits) -> dict[str, bool | None]:
     """Give the permits by name."""
@@ -16,4 +18,4 @@ def machine_state(look: Look) -> str:
 
 def away(reason: str, *, since_ms: int) -> dict[str, object]:
     """Give the state of a machine that does not answer."""
-    return {"state": "not_available", "since": since_ms, "why": reason}
+    return {"state": NOT_AVAILABLE, "since": since_ms, "why": reason}

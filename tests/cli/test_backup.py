@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, text
 from typer.testing import CliRunner
 
 from gateway.api.app import create_app
@@ -15,6 +16,7 @@ from gateway.api.desk import Desk
 from gateway.api.serve import control_socket, serve
 from gateway.cli import backup, exits
 from gateway.cli.verbs import app
+from gateway.ledger import check, migrations
 from gateway.stages.backup import Backups
 from tests.ledger.damage import damage
 from tests.stages.factory import Factory, a_factory
@@ -51,6 +53,16 @@ async def _kvot(state_dir: Path, *words: str, exits_with: int = exits.OK) -> str
     return result.stdout if exits_with == exits.OK else result.stderr
 
 
+def _kept(state_dir: Path) -> list[Path]:
+    return list(state_dir.glob("before-schema-*"))
+
+
+async def _told(state_dir: Path, *words: str) -> str:
+    result = await asyncio.to_thread(CliRunner().invoke, app, [*words, "--state-dir", str(state_dir)])
+    assert result.exit_code == exits.OK, result.output
+    return result.stderr
+
+
 async def test_a_backup_is_made_listed_checked_and_restored(state_dir: Path) -> None:
     async with _serving(state_dir):
         made = (await _kvot(state_dir, "backup", "create")).strip()
@@ -78,6 +90,38 @@ async def test_what_cannot_be_restored_is_refused_in_words(state_dir: Path) -> N
     assert "damaged" in await _kvot(state_dir, "db", "check", str(made), exits_with=exits.FAILURE)
     assert "damaged" in await _kvot(state_dir, "backup", "restore", str(made), exits_with=exits.REFUSED)
     assert "no file" in await _kvot(state_dir, "backup", "restore", "nowhere.db", exits_with=exits.REFUSED)
+
+
+async def test_the_ledger_is_upgraded_while_no_gateway_runs_and_a_copy_is_kept(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "there is no ledger" in await _kvot(state_dir, "db", "upgrade", exits_with=exits.FAILURE)
+    async with _serving(state_dir):
+        assert "in use by process" in await _kvot(state_dir, "db", "upgrade", exits_with=exits.STATE_LOCKED)
+    assert "nothing is due: the ledger has schema" in await _told(state_dir, "db", "upgrade")
+    assert _kept(state_dir) == []
+
+    shipped = migrations.known()
+    newest = shipped[-1].number + 1
+
+    def upgrade(tx: Connection) -> None:
+        tx.execute(text("CREATE TABLE more (one INTEGER)"))
+
+    steps = (*shipped, migrations.Migration(number=newest, name="more", upgrade=upgrade))
+    monkeypatch.setattr(migrations, "known", lambda: steps)
+    told = await _told(state_dir, "db", "upgrade")
+    (kept,) = _kept(state_dir)
+    assert f"schema {newest} now, not {newest - 1}" in told
+    assert str(kept) in told
+    assert check.identity(kept)["schema"] == newest - 1
+    assert check.identity(state_dir / "ledger.db")["schema"] == newest
+    assert check.identity(state_dir / "ledger.db")["boot"] == 1
+    assert "nothing is due" in await _told(state_dir, "db", "upgrade")
+    monkeypatch.undo()
+    assert "newer Kvot" in await _kvot(state_dir, "db", "upgrade", exits_with=exits.FAILURE)
+    monkeypatch.setattr(migrations, "known", lambda: steps)
+    damage(state_dir / "ledger.db")
+    assert "damaged" in await _kvot(state_dir, "db", "upgrade", exits_with=exits.FAILURE)
 
 
 async def test_a_backup_that_takes_long_shows_its_progress_beside_the_answer(

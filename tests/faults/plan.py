@@ -255,7 +255,7 @@ def _acts(chance: random.Random, row: Row, life: int, at: str, nth: int) -> tupl
         case "none":
             return ()
         case "flip" | "delete" | "truncate":
-            # After an orderly stop the next start checks nothing, so this is a kill, in a scene that writes its log back.
+            # A kill, in a scene that writes its log back: what lies in the log alone is not damaged by this.
             return (Act(deed="kill", point="outbox: before commit", nth=chance.randint(2, 5), life=life),)
         case "loop":
             return tuple(

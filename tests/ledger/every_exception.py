@@ -34,19 +34,21 @@ from gateway.ledger import (
     recovering,
     recovery,
     stock,
+    stranded,
 )
 from gateway.ledger.files import Errand, Parcel
 from gateway.ledger.lines import Reading
 from gateway.ledger.list_prices import set_list_price
 from gateway.ledger.probes import Origin, Subject
 from gateway.ledger.renewing import renew
+from gateway.ledger.rerouting import reroute
 from gateway.ledger.sql import change, insert, rows
 from gateway.stages import backup, price, report, retain
 from gateway.stages.intake import _another_site
 from gateway.stages.noting import write_down
 from tests.ledger.shop_floor import ShopFloor, a_family
 from tests.ledger.test_offers import a_publication
-from tests.ledger.work import NOW, RULE, SHOP, a_released_job, bring, conclude, intend, one, settle, take
+from tests.ledger.work import FAMILIES, NOW, RULE, SHOP, a_released_job, bring, conclude, intend, one, settle, take
 from tests.shops.fake_shop import a_line, an_order
 from tests.stages.factory import RANGE, RECIPE, TestClock
 
@@ -118,6 +120,22 @@ def _not_ended(tx: Connection) -> Visit:
         settle(tx, intend(tx, job_id, CommandKind.ABORT), Settlement.REFUSED)
 
     return visit
+
+
+def _not_given_back(tx: Connection) -> Visit:
+    job_id = bring(tx, "accepted")
+
+    def visit() -> None:
+        reroute(tx, job_id, "press-2", FAMILIES, who=WHO, now=NOW)
+        settle(tx, intend(tx, job_id, CommandKind.CANCEL), Settlement.REFUSED)
+
+    return visit
+
+
+def _stranded(tx: Connection) -> Visit:
+    a_released_job(tx)
+    out = {MACHINE: "it is not armed"}
+    return lambda: stranded.review(tx, FAMILIES, (MACHINE, "press-2"), out=out, long=out, now=NOW)
 
 
 # Machines -----------------------------------------------------------------------------------------------
@@ -208,6 +226,17 @@ def _cancelled_late(state: str) -> Scene:
             take(tx, a_line("1001-1", quantity=2), number="1001", status=status, cancelled=True)
 
         return visit
+
+    return scene
+
+
+def _changed_late(*quantities: int) -> Scene:
+    """A row of five pieces in work that wants each of these quantities, one after the other."""
+
+    def scene(tx: Connection) -> Visit:
+        bring(tx, "running", quantity=5)
+        wanted = iter(quantities)
+        return lambda: take(tx, a_line("1001-1", quantity=next(wanted)))
 
     return scene
 
@@ -355,7 +384,7 @@ def _made_before(tx: Connection) -> Visit:
 
 def _life_before(tx: Connection) -> None:
     if not rows(tx, "SELECT 1 FROM meta"):
-        insert(tx, "meta", ledger_id="one", site="LUND", epoch=2, boot=1, schema=1, clean=1)
+        insert(tx, "meta", ledger_id="one", site="LUND", epoch=2, boot=1, schema=1)
 
 
 def _finish(tx: Connection) -> None:
@@ -373,6 +402,8 @@ SCENES: Mapping[Kind, Scene] = {
     Kind.NOT_ACCEPTED: _refused_thrice,
     Kind.ABORTED: _aborted,
     Kind.NOT_ENDED: _not_ended,
+    Kind.NOT_GIVEN_BACK: _not_given_back,
+    Kind.STRANDED: _stranded,
     Kind.UNKNOWN_JOB: _stranger,
     Kind.PROBE_LEFT: _probe_left,
     Kind.LAPSED: _enrolled(
@@ -403,10 +434,13 @@ SCENES: Mapping[Kind, Scene] = {
     Kind.RESTORED: _restored,
     Kind.MADE_BEFORE: _made_before,
     Kind.BACKUP: lambda tx: lambda: backup._call(tx, error="no space", newest=NOW, at=NOW),
+    Kind.DAMAGED: lambda tx: lambda: backup._tell_damage(tx, ["page 3: a pointer leads nowhere"], at=NOW),
     Kind.ARCHIVE: lambda tx: lambda: retain._call(tx, text="no space", at=NOW),
 }
 # Where an answer is offered in another situation only, or the same is asked about something else.
 OTHERWISE: Mapping[tuple[Kind, str], Scene] = {
+    (Kind.CHANGED_LATE, "make_more"): _changed_late(7, 8),
+    (Kind.CHANGED_LATE, "shelf"): _changed_late(4, 3),
     (Kind.CHANGED_LATE, "withdraw"): _cancelled_late("in_doubt"),
     (Kind.NOT_TOLD, "replay"): _not_told("offer:webshop/TRAY-12"),
 }

@@ -11,7 +11,7 @@ from drivers.base import Finding, JobPhase
 from gateway.domain.intake import Catalogue, read_order
 from gateway.domain.products import Family, Needs, Product, Range, Step
 from gateway.domain.states import JobState
-from gateway.ledger import decisions, exceptions, jobs, machines, orders, views
+from gateway.ledger import decisions, exceptions, jobs, machines, moving, orders, views
 from gateway.ledger.lines import Reading
 from gateway.ledger.sql import row, rows
 from gateway.stages.plan import Floor, plan_once
@@ -93,7 +93,7 @@ class ShopFloor:
             (JobState.IN_DOUBT, JobState.ACCEPTED),
             (JobState.ACCEPTED, JobState.RUNNING),
         ):
-            jobs.move_job(self.tx, job_id, seen=seen, state=to, who="kvot", evidence="", now=NOW)
+            moving.move_job(self.tx, job_id, seen=seen, state=to, who="kvot", evidence="", now=NOW)
 
     def make(self, job_id: str, good: int, scrap: int = 0, *, state: JobState = JobState.COMPLETED) -> None:
         """Have a job made that is released, or has begun."""

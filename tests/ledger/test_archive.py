@@ -9,11 +9,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, create_engine
 
 from gateway.domain.exceptions import Kind
 from gateway.domain.states import JobState, LineState
-from gateway.ledger import archive, engine, exceptions, jobs, lines
+from gateway.ledger import archive, engine, exceptions, jobs, lines, moving, traces
 from gateway.ledger.archive import ArchiveError
 from gateway.ledger.database import Tx, open_ledger
 from gateway.ledger.sql import change, insert, row, rows
@@ -31,7 +31,7 @@ def _made(tx: Tx, number: str = "1001") -> str:
     job_id = work.a_released_job(tx, number=number)
     intent = work.intend(tx, job_id)
     work.settle(tx, intent)
-    jobs.move_job(
+    moving.move_job(
         tx,
         job_id,
         seen=JobState.ACCEPTED,
@@ -153,6 +153,63 @@ def test_what_is_young_or_open_in_any_way_stays(tx: Connection, state_dir: Path)
 
     assert _move(tx, state_dir) == 1
     assert [order["number"] for order in rows(tx, "SELECT number FROM orders")] == ["1002"]
+
+
+def _give(tx: Tx, kind: str, lot: str, line: int | None, pieces: int, *, at: datetime = work.NOW) -> None:
+    insert(tx, "shelf", kind=kind, lot=lot, fingerprint="f", line_id=line, pieces=pieces, at=to_text(at))
+
+
+def _move_shelf(tx: Tx, state_dir: Path) -> int:
+    moved = archive.move_shelf(tx, state_dir, before=LONG_AFTER)
+    engine.commit(tx)
+    return moved
+
+
+def test_what_touched_the_shelf_leaves_once_everybody_who_did_is_old(tx: Connection, state_dir: Path) -> None:
+    first, second, _ = (_made(tx, number) for number in ("1001", "1002", "1003"))
+    change(tx, "UPDATE orders SET placed_at = '2025' || substr(placed_at, 5) WHERE order_id = 1")
+    change(tx, "UPDATE orders SET placed_at = :at WHERE order_id = 3", at=to_text(LONG_AFTER + timedelta(days=1)))
+    _give(tx, "put", first, 1, 2)
+    _give(tx, "take", first, 2, 1)
+    assert (_move_shelf(tx, state_dir), _move(tx, state_dir)) == (0, 0), "one piece still lies there"
+
+    _give(tx, "discard", first, None, 1, at=LONG_AFTER)
+    assert _move_shelf(tx, state_dir) == 0, "its last entry is young"
+    change(tx, "UPDATE shelf SET at = :at", at=to_text(work.NOW))
+    _give(tx, "put", second, 2, 1)
+    _give(tx, "take", second, 3, 1)
+    assert _move_shelf(tx, state_dir) == 1
+    assert [one["lot"] for one in rows(tx, "SELECT DISTINCT lot FROM shelf")] == [second], "1003 is young"
+    assert _move(tx, state_dir) == 1
+
+    assert [one["number"] for one in rows(tx, "SELECT number FROM orders")] == ["1002", "1003"]
+    for year in (2025, 2026):  # each of the two orders has all entries in its archive
+        assert _archived(state_dir, "SELECT kind FROM shelf ORDER BY entry_id", year) == [
+            ("put",),
+            ("take",),
+            ("discard",),
+        ]
+    change(tx, "UPDATE orders SET placed_at = (SELECT placed_at FROM orders WHERE order_id = 2)")
+    assert (_move_shelf(tx, state_dir), _move(tx, state_dir)) == (1, 2)
+    assert set(_count(tx).values()) == {0}
+
+
+def test_a_trace_of_an_order_from_the_shelf_is_in_its_archive(tx: Connection, state_dir: Path) -> None:
+    first, _ = (_made(tx, number) for number in ("1001", "1002"))
+    _give(tx, "put", first, 1, 1)
+    _give(tx, "take", first, 2, 1)
+    there = traces.trace_order(tx, 2)
+    assert (_move_shelf(tx, state_dir), _move(tx, state_dir)) == (1, 2)
+    assert archive.move_events(tx, state_dir, before=LONG_AFTER) > 0
+    engine.commit(tx)
+
+    archived = create_engine(f"sqlite+pysqlite:///{state_dir / 'archive' / '2026.db'}")
+    with archived.connect() as connection:
+        assert traces.trace_order(connection, 2) == there
+        lot = traces.trace_lot(connection, first)
+    archived.dispose()
+    assert lot is not None
+    assert [(one["kind"], one["number"]) for one in lot["shelf"]] == [("put", "1001"), ("take", "1002")]
 
 
 def test_a_crash_between_copy_and_deletion_loses_nothing_and_leaves_no_second(tx: Connection, state_dir: Path) -> None:

@@ -11,7 +11,7 @@ from gateway.domain.intake import Catalogue, read_order
 from gateway.domain.pricing import Capacity, Costs, Demand, FamilyRules, Policy, PriceRules, Release, RunRules
 from gateway.domain.products import Family, Product, Range, Step
 from gateway.domain.states import JobState
-from gateway.ledger import collecting, jobs, machines, orders, views
+from gateway.ledger import collecting, jobs, machines, moving, orders, views
 from gateway.ledger.lines import Reading
 from gateway.stages import plan
 from gateway.stages.plan import Floor, plan_once
@@ -90,7 +90,7 @@ def _finish(tx: Connection, job_id: str, *, good: int, scrap: int = 0) -> None:
         (JobState.IN_DOUBT, JobState.ACCEPTED),
         (JobState.ACCEPTED, JobState.RUNNING),
     ):
-        jobs.move_job(tx, job_id, seen=seen, state=state, who="kvot", evidence="", now=NOW)
+        moving.move_job(tx, job_id, seen=seen, state=state, who="kvot", evidence="", now=NOW)
     finding = Finding(job_id=job_id, phase=JobPhase.ENDED, evidence="done", produced=good + scrap, good=good)
     jobs.conclude(tx, job_id, state=JobState.COMPLETED, finding=finding, who="kvot", now=NOW)
 

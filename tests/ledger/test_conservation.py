@@ -139,3 +139,47 @@ def test_every_line_is_made_whatever_is_lost_or_made_beyond_the_order(
             world.make(released[0], extra=0, scrap=0)
         assert {line["state"] for line in rows(tx, "SELECT state FROM order_lines")} == {"made"}
         _check(world)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 7), st.integers(0, 3), st.integers(0, 2), st.integers(1, 9)), min_size=1, max_size=5
+    ),
+    st.booleans(),
+    st.sampled_from([None, 1, 2, 3]),
+)
+def test_a_line_whose_quantity_changes_in_work_is_made_in_the_new_one_and_the_rest_lies_on_the_shelf(
+    orders: list[tuple[int, int, int, int]], route: bool, batch: int | None
+) -> None:
+    with bare() as tx:
+        world = World(tx, route=route, batch=batch, pieces_per_cycle=1)
+        stock.set_stock(tx, "BLANK", 1_000, lot=None, who=ANNA, now=NOW)
+        world.material = Fraction(1_000)
+        for position, (quantity, made, scrap, wanted) in enumerate(orders):
+            number = world.floor.order(quantity, width_mm=str(60 + position))
+            for _ in range(made):
+                if released := world.floor.plan():
+                    world.make(released[0], extra=0, scrap=scrap)
+            if released := world.floor.plan():
+                world.floor.begin(released[0])
+            world.floor.order(wanted, number=number, width_mm=str(60 + position))
+            becomes = wanted
+            for asked in world.floor.asked():
+                possible = [action for action in asked["actions"] if action in {"make_more", "shelf"}]
+                world.floor.decide(possible[0] if possible else "close")
+                becomes = wanted if possible else quantity
+            _finish(world)
+            _check(world)
+            line = world.floor.line(number)
+            assert (line["state"], line["good"], line["quantity"]) == ("made", becomes, becomes)
+
+
+def _finish(world: World) -> None:
+    """Make everything there is to make."""
+    for _ in range(200):
+        world.floor.plan()
+        left = rows(world.tx, "SELECT job_id FROM jobs WHERE state IN ('released','running') ORDER BY rowid")
+        if not left:
+            return
+        world.make(left[0]["job_id"], extra=0, scrap=0)

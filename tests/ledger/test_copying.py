@@ -109,4 +109,4 @@ async def test_a_ledger_that_closes_does_not_wait_for_a_copy(state_dir: Path) ->
     with pytest.raises(LedgerError):
         await copying
     async with open_ledger(state_dir, site="LUND") as again:
-        assert await again.read(lambda tx: row(tx, "SELECT clean FROM meta")) is not None
+        assert await again.read(lambda tx: row(tx, "SELECT boot FROM meta")) is not None

@@ -12,7 +12,7 @@ from gateway.domain.products import Family, Setup
 from gateway.domain.setups import Another
 from gateway.domain.states import JobState, LineState
 from gateway.errors import RefusedError
-from gateway.ledger import first_pieces, jobs, machines, setups
+from gateway.ledger import first_pieces, jobs, machines, moving, setups
 from gateway.ledger.collecting import owed
 from gateway.ledger.lines import close_line
 from gateway.ledger.runs import hold_run
@@ -54,7 +54,7 @@ def _next(tx: Connection) -> str | None:
 def _make(tx: Connection, job_id: str, *, good: int, scrap: int = 0) -> None:
     assert _next(tx) == job_id
     settle(tx, intend(tx, job_id))
-    jobs.move_job(tx, job_id, seen=JobState.ACCEPTED, state=JobState.RUNNING, who="kvot", evidence="seen", now=NOW)
+    moving.move_job(tx, job_id, seen=JobState.ACCEPTED, state=JobState.RUNNING, who="kvot", evidence="seen", now=NOW)
     conclude(tx, job_id, good=good)
     jobs.cleared(tx, job_id, now=NOW)
 
@@ -167,7 +167,7 @@ def test_for_a_first_piece_that_was_never_made_another_is_appointed(tx: Connecti
     take(tx, a_line("1", quantity=3))
     _release(tx)
     first = _first(tx)
-    jobs.move_job(tx, first, seen=JobState.RELEASED, state=JobState.CANCELLED, who=WHO, evidence="not made", now=NOW)
+    moving.move_job(tx, first, seen=JobState.RELEASED, state=JobState.CANCELLED, who=WHO, evidence="not made", now=NOW)
     assert _next(tx) is None
     decided = setups.take_turn(tx, "press-1", ASKING, code=None, site="LUND", epoch=1, now=NOW)
     assert decided == Another(run_id=1)

@@ -11,7 +11,7 @@ from gateway.domain.dispatch import REFUSALS, Settlement
 from gateway.domain.exceptions import Kind
 from gateway.domain.states import JobState
 from gateway.errors import IllegalTransitionError, RefusedError
-from gateway.ledger import decisions, events, exceptions, jobs, sql
+from gateway.ledger import decisions, events, exceptions, jobs, moving, sql
 from gateway.ledger.jobs import Wire
 from gateway.ledger.sql import rows
 from tests.ledger.work import (
@@ -105,7 +105,7 @@ def test_the_settlement_of_a_load_moves_its_job_out_of_doubt(
 def test_a_job_does_not_leave_doubt_while_its_load_is_not_settled(tx: Connection, state: str) -> None:
     job_id = bring(tx, "in_doubt")
     with pytest.raises(IntegrityError), tx.begin_nested():
-        jobs.move_job(
+        moving.move_job(
             tx, job_id, seen=JobState.IN_DOUBT, state=JobState(state), who="kvot", evidence="guessed", now=NOW
         )
     assert state_of(tx, job_id) == "in_doubt"
@@ -115,7 +115,7 @@ def test_a_job_the_machine_once_accepted_is_never_released_again(tx: Connection)
     job_id = bring(tx, "accepted")
     for state in ("released", "in_doubt", "waiting"):
         with pytest.raises(IntegrityError), tx.begin_nested():
-            jobs.move_job(
+            moving.move_job(
                 tx, job_id, seen=JobState.ACCEPTED, state=JobState(state), who=ANNA, evidence="wished", now=NOW
             )
 
@@ -123,7 +123,9 @@ def test_a_job_the_machine_once_accepted_is_never_released_again(tx: Connection)
 def test_a_job_is_moved_only_from_the_state_it_was_seen_in(tx: Connection) -> None:
     job_id = bring(tx, "running")
     with pytest.raises(IllegalTransitionError, match="is not accepted"):
-        jobs.move_job(tx, job_id, seen=JobState.ACCEPTED, state=JobState.RUNNING, who="kvot", evidence="seen", now=NOW)
+        moving.move_job(
+            tx, job_id, seen=JobState.ACCEPTED, state=JobState.RUNNING, who="kvot", evidence="seen", now=NOW
+        )
 
 
 def test_each_attempt_is_a_command_of_its_own_with_the_same_number_at_the_machine(tx: Connection) -> None:
@@ -209,7 +211,7 @@ def test_a_release_that_is_rolled_back_uses_no_id_and_a_job_that_is_gone_gives_n
     part.rollback()
     release(tx)
     assert job_ids(tx) == ["LUND-1-1"]
-    jobs.move_job(
+    moving.move_job(
         tx, "LUND-1-1", seen=JobState.RELEASED, state=JobState.CANCELLED, who=ANNA, evidence="withdrawn", now=NOW
     )
     release(tx)
@@ -459,7 +461,7 @@ def test_any_news_of_a_job_closes_what_was_asked_about_it(tx: Connection) -> Non
     job_id = bring(tx, "accepted")
     jobs.raise_doubt(tx, job_id, Kind.UNCLEAR_WHETHER_MADE, evidence="", now=NOW)
     assert jobs.doubts(tx, job_id) == {Kind.UNCLEAR_WHETHER_MADE.cause}
-    jobs.move_job(tx, job_id, seen=JobState.ACCEPTED, state=JobState.RUNNING, who="kvot", evidence="seen", now=NOW)
+    moving.move_job(tx, job_id, seen=JobState.ACCEPTED, state=JobState.RUNNING, who="kvot", evidence="seen", now=NOW)
     assert jobs.doubts(tx, job_id) == frozenset()
     assert open_questions(tx) == []
 

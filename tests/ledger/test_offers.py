@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from gateway.domain.offers import Offer
 from gateway.domain.pricing import CampaignDecision, CampaignKind
 from gateway.domain.states import JobState
-from gateway.ledger import jobs, offers, outbox
+from gateway.ledger import moving, offers, outbox
 from gateway.ledger.campaigns import campaign_seen, follow_campaign
 from gateway.ledger.list_prices import set_list_price
 from gateway.ledger.offers import Publication
@@ -137,7 +137,7 @@ def test_a_promise_is_kept_when_the_last_job_has_ended_by_then(promised_h: float
         assert work.release(tx) == 1
         job = work.job_ids(tx)[0]
         work.settle(tx, work.intend(tx, job))
-        jobs.move_job(tx, job, seen=JobState.ACCEPTED, state=JobState.RUNNING, who="kvot", evidence="seen", now=NOW)
+        moving.move_job(tx, job, seen=JobState.ACCEPTED, state=JobState.RUNNING, who="kvot", evidence="seen", now=NOW)
         work.conclude(tx, job, good=1)
         assert offers.promises(tx) == (1, kept)
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.errors import LedgerError, StateLockedError
-from gateway.ledger import engine, migrations, schema
+from gateway.ledger import engine, migrations, opening, schema
 from gateway.ledger.database import Ledger, Tx, open_ledger
 from gateway.ledger.migrations import Migration
 
@@ -116,11 +116,10 @@ async def test_a_ledger_of_a_newer_program_is_refused_and_left_alone(state_dir: 
     assert _edit(state_dir, "SELECT * FROM meta") == before
 
 
-async def test_an_orderly_stop_is_noted(state_dir: Path) -> None:
-    async with open_ledger(state_dir, site="LUND") as ledger:
-        assert await ledger.read(lambda tx: tx.execute(text("SELECT clean FROM meta")).scalar()) == 0
+async def test_after_an_orderly_stop_no_log_lies_beside_the_ledger(state_dir: Path) -> None:
+    async with open_ledger(state_dir, site="LUND"):
+        assert (state_dir / "ledger.db-wal").exists()
 
-    assert _edit(state_dir, "SELECT clean FROM meta") == (1,)
     assert not (state_dir / "ledger.db-wal").exists()
 
 
@@ -134,18 +133,20 @@ def _damage(state_dir: Path) -> None:
         file.write(b"\xff" * 100)
 
 
-async def test_after_an_unclean_stop_damage_is_found_before_anything_is_done(state_dir: Path) -> None:
+async def test_damage_is_found_at_the_start_before_anything_is_done_whatever_the_stop_was(state_dir: Path) -> None:
     await _open(state_dir)
-    _edit(state_dir, "UPDATE meta SET clean = 0")
     _damage(state_dir)
 
     with pytest.raises(LedgerError, match="damaged"):
         await _open(state_dir)
 
 
-async def test_after_an_unclean_stop_a_sound_ledger_goes_on(state_dir: Path) -> None:
+async def test_a_large_ledger_keeps_no_machine_waiting_for_its_check(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await _open(state_dir)
-    _edit(state_dir, "UPDATE meta SET clean = 0")
+    _damage(state_dir)
+    monkeypatch.setattr(opening, "CHECK_BELOW_BYTES", 1)
 
     assert (await _open(state_dir)).boot == 2
 

@@ -40,12 +40,6 @@ def _glob(state_dir: Path, pattern: str) -> list[Path]:
     return list(state_dir.glob(pattern))
 
 
-def _unclean(state_dir: Path) -> None:
-    with closing(sqlite3.connect(state_dir / "ledger.db", isolation_level=None)) as raw:
-        raw.execute("UPDATE meta SET clean = 0")
-        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
 def test_a_backups_name_says_when_it_was_made_and_of_which_epoch() -> None:
     found = backup_of(Path(backup_name(AT, 3)))
     assert found is not None
@@ -86,7 +80,6 @@ async def test_a_directory_that_others_have_lived_in_is_not_begun_anew(state_dir
 
 async def test_a_flipped_bit_is_found_and_a_copy_kept_aside(state_dir: Path) -> None:
     backup = await _with_a_backup(state_dir)
-    _unclean(state_dir)
     path = state_dir / "ledger.db"
     with closing(sqlite3.connect(path)) as raw:
         page = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = 'stock'").fetchone()[0]

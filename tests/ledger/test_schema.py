@@ -308,9 +308,7 @@ def test_an_event_can_neither_be_changed_nor_removed(tx: Connection, deed: str) 
 
 
 def test_there_is_one_line_about_the_ledger_itself(tx: Connection) -> None:
-    line = text(
-        "INSERT INTO meta (one, ledger_id, site, epoch, boot, schema, clean) VALUES (:one, 'x', 'L', 1, 1, 1, 0)"
-    )
+    line = text("INSERT INTO meta (one, ledger_id, site, epoch, boot, schema) VALUES (:one, 'x', 'L', 1, 1, 1)")
     tx.execute(line, {"one": 1})
 
     with pytest.raises(IntegrityError):

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Connection
 
 from gateway.domain.states import JobState
-from gateway.ledger import events, jobs, stock
+from gateway.ledger import events, moving, stock
 from gateway.ledger.lots import read_used
 from gateway.ledger.sql import row
 from gateway.ledger.traces import trace_lot
@@ -174,7 +174,7 @@ def test_a_cancelled_job_gives_its_reservation_back(floor: ShopFloor) -> None:
     _set(floor, 4)
     floor.order(4)
     (job,) = floor.plan()
-    jobs.move_job(floor.tx, job, seen=JobState.RELEASED, state=JobState.CANCELLED, who=ANNA, evidence="no", now=NOW)
+    moving.move_job(floor.tx, job, seen=JobState.RELEASED, state=JobState.CANCELLED, who=ANNA, evidence="no", now=NOW)
     assert _there(floor) == (4, 0, 4)
 
 

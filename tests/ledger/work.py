@@ -15,7 +15,7 @@ from gateway.domain.intake import Catalogue, DueRule, read_order
 from gateway.domain.orders import ShopLine, ShopOrder
 from gateway.domain.products import Family, Product, Range, Step
 from gateway.domain.states import JobState
-from gateway.ledger import engine, jobs, machines, orders, schema
+from gateway.ledger import engine, jobs, machines, moving, orders, schema
 from gateway.ledger.jobs import Intent, Wire
 from gateway.ledger.lines import Reading
 from gateway.ledger.orders import Taken
@@ -113,7 +113,7 @@ def bring(tx: Connection, state: str, *, quantity: int = 2) -> str:
     way = {"accepted": (), "running": ("running",), "interrupted": ("running", "interrupted")}.get(state, ("running",))
     seen = JobState.ACCEPTED
     for name in way:
-        jobs.move_job(tx, job_id, seen=seen, state=JobState(name), who="kvot", evidence="seen", now=NOW)
+        moving.move_job(tx, job_id, seen=seen, state=JobState(name), who="kvot", evidence="seen", now=NOW)
         seen = JobState(name)
     if state in {"completed", "aborted"}:
         conclude(tx, job_id, state=JobState(state), good=quantity if state == "completed" else 0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.exceptions import Kind
-from gateway.ledger import check
+from gateway.ledger import check, opening
 from gateway.ledger.database import Ledger
 from gateway.stages import backup
 from gateway.stages.backup import Backups, Phase
@@ -107,6 +107,35 @@ async def test_a_copy_that_does_not_hold_is_not_kept_and_a_person_called(
             return await asked() == []
 
         await eventually(settled)
+
+
+async def test_a_ledger_too_large_to_be_checked_before_the_start_is_checked_right_after_it(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "CHECK_BELOW_BYTES", 1)
+    real = Ledger.copy
+
+    async def damaging(self: Ledger, target: Path, **more: Any) -> None:
+        await real(self, target, **more)
+        damage(target)
+
+    async with a_factory(state_dir) as factory:
+
+        async def asked() -> list[str]:
+            return [one["cause"] for one in await factory.exceptions()]
+
+        async def settled() -> bool:
+            return await asked() == []
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "copy", damaging)
+            async with running(factory, state_dir) as backups:
+                await eventually(asked)
+                assert await asked() == [Kind.DAMAGED.cause]
+                assert backups.list() == []
+        async with running(factory, state_dir):
+            await eventually(settled)
+        assert list((state_dir / "backups").iterdir()) == []
 
 
 async def test_a_disk_that_takes_no_backup_ends_nothing(state_dir: Path) -> None:

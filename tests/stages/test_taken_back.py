@@ -11,17 +11,14 @@ import pytest_asyncio
 from drivers.base import CommandKind, Identity, JobPhase
 from drivers.profile import Limit, Recipe
 from gateway.domain.machines import Level
-from gateway.domain.products import Family
 from gateway.errors import RefusedError, ShopRefusedError
 from gateway.ledger import decisions, ending, exceptions, machines, order_acts
-from gateway.ledger.rerouting import reroute
 from tests.drivers.fake_machine import Fault
 from tests.shops.fake_shop import a_line, an_order
 from tests.stages.factory import PRESS, PROFILE, RECIPE
 from tests.stages.lives import Life, Place
 
 ANNA = "person:anna"
-OTHER = "press-2"
 
 
 @pytest_asyncio.fixture
@@ -405,40 +402,6 @@ async def test_what_no_machine_has_cannot_be_aborted(life: Life) -> None:
     (job,) = await life.factory.jobs()
     with pytest.raises(RefusedError, match="is released"):
         await _abort(life, job["job_id"])
-
-
-# Another machine -------------------------------------------------------------------------------------
-
-FAMILIES = {"pla-white": Family(name="pla-white", machines=(PRESS, OTHER), static_days=5)}
-
-
-async def _reroute(life: Life, job_id: str, machine: str) -> None:
-    await life.ledger.write(lambda tx: reroute(tx, job_id, machine, FAMILIES, who=ANNA, now=life.place.clock.now()))
-
-
-async def test_a_released_job_that_was_never_sent_goes_to_another_machine(life: Life) -> None:
-    (job,) = await life.factory.jobs()
-    await life.ledger.write(lambda tx: machines.enrol(tx, OTHER))
-    await _reroute(life, job["job_id"], OTHER)
-    await life.tend()
-    assert _sent(life) == []
-    standing = await life.ledger.read(lambda tx: machines.standing(tx, OTHER, configured=Level.START, silent_s=0.0))
-    assert standing.work is not None
-    assert standing.work.job_id == job["job_id"]
-
-
-async def test_a_job_that_was_sent_does_not_go_to_another_machine(life: Life) -> None:
-    life.place.press.fail_next(Fault.LOSE_ANSWER)
-    await life.tend()
-    (job,) = await life.factory.jobs()
-    with pytest.raises(RefusedError, match="is in_doubt"):
-        await _reroute(life, job["job_id"], OTHER)
-
-
-async def test_a_machine_outside_the_family_gets_no_job_of_it(life: Life) -> None:
-    (job,) = await life.factory.jobs()
-    with pytest.raises(RefusedError, match="makes no pla-white"):
-        await _reroute(life, job["job_id"], "oven-1")
 
 
 # What could not be told ------------------------------------------------------------------------------
