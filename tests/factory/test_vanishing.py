@@ -1,5 +1,7 @@
 """Shop, broker and press vanish in the middle of the work and come back: every order is made, each job once."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.eventually import eventually
@@ -10,7 +12,9 @@ pytestmark = pytest.mark.factory
 
 
 async def test_a_killed_shop_hears_what_became_of_its_orders_once_it_is_back(bench: Bench) -> None:
-    customers = ("--orders", "4", "--unpaid", "0", "--within-min", "0", "--seed", "4")
+    opened = datetime.now(UTC).replace(microsecond=0).isoformat()
+    clock = ("--speed", "0.001", "--wall-epoch", opened, "--business-epoch", opened)  # both place them at the same time
+    customers = ("--orders", "4", "--unpaid", "0", "--within-min", "0", "--seed", "4", *clock)
     bench.shop_with("--waiting", *customers)
     bench.configure()
     await bench.start_all()

@@ -149,6 +149,7 @@ class _History:
     def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
         ordered = sorted(entries, key=lambda entry: int(entry["t"]))
         self._begins: list[int] = [entry["t"] for entry in ordered]
+        self._begins[:1] = [0] * bool(ordered)  # a node has its first value before anybody watches it
         self._values = [(entry["v"], entry["q"]) for entry in ordered]
         self._late_ms = [SPAN_MS if entry["stamped"] else LATE_MS for entry in ordered]
 
