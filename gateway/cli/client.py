@@ -31,6 +31,19 @@ def get(path: str, *, socket: Path | None, state: Path | None, query: Mapping[st
     return _or_fail("GET", path, socket=socket, state=state, params=given)
 
 
+def get_all(
+    path: str, *, socket: Path | None, state: Path | None, query: Mapping[str, object] | None = None
+) -> list[dict[str, object]]:
+    """Give the items of every page of a list; otherwise as `get`."""
+    items: list[dict[str, object]] = []
+    page = get(path, query=query, socket=socket, state=state)
+    items += page["items"]
+    while page["next"] is not None:
+        page = get(path, query={**(query or {}), "cursor": page["next"]}, socket=socket, state=state)
+        items += page["items"]
+    return items
+
+
 def post(path: str, body: object, *, socket: Path | None, state: Path | None) -> Any:
     """Have the gateway do something in the caller's name."""
     return _or_fail("POST", path, socket=socket, state=state, json=body)

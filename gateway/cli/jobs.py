@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.client import get, post
+from gateway.cli.client import get, get_all, post
 from gateway.cli.options import SocketOption, StateOption
 from gateway.cli.output import Output, OutputOption, show
 
@@ -21,13 +21,7 @@ def list_jobs(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List all jobs."""
-    items: list[dict[str, object]] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        query: dict[str, object] = {"state": state, "machine": machine, "cursor": cursor}
-        page = get("/api/v1/jobs", query=query, socket=socket, state=state_dir)
-        items += page["items"]
-        cursor = page["next"]
+    items = get_all("/api/v1/jobs", query={"state": state, "machine": machine}, socket=socket, state=state_dir)
     show(items, output, COLUMNS)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.client import get, post
+from gateway.cli.client import get, get_all, post
 from gateway.cli.options import SocketOption, StateOption
 from gateway.cli.output import Output, OutputOption, show
 
@@ -21,13 +21,7 @@ def list_orders(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List all orders."""
-    items: list[dict[str, object]] = []
-    cursor: int | None = 0
-    while cursor is not None:
-        query: dict[str, object] = {"state": state, "cursor": cursor}
-        page = get("/api/v1/orders", query=query, socket=socket, state=state_dir)
-        items += page["items"]
-        cursor = page["next"]
+    items = get_all("/api/v1/orders", query={"state": state}, socket=socket, state=state_dir)
     if output is Output.TABLE:
         items = [{**order, "lines": len(order["lines"])} for order in items]  # type: ignore[arg-type]
     show(items, output, COLUMNS)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.client import get, post
+from gateway.cli.client import get, get_all, post
 from gateway.cli.options import SocketOption, StateOption
 from gateway.cli.output import Output, OutputOption, show
 
@@ -21,12 +21,7 @@ def list_proposals(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List what waits for an answer."""
-    items: list[dict[str, object]] = []
-    cursor: int | None = 0
-    while cursor is not None:
-        page = get("/api/v1/proposals", query={"state": state, "cursor": cursor}, socket=socket, state=state_dir)
-        items += page["items"]
-        cursor = page["next"]
+    items = get_all("/api/v1/proposals", query={"state": state}, socket=socket, state=state_dir)
     show(items, output, COLUMNS)
 
 

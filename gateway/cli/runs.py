@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from gateway.cli import policies
-from gateway.cli.client import get, post
+from gateway.cli.client import get, get_all, post
 from gateway.cli.options import SocketOption, StateOption
 from gateway.cli.output import Output, OutputOption, show
 
@@ -34,12 +34,7 @@ def list_runs(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List runs, and what each waits for."""
-    items: list[dict[str, object]] = []
-    cursor: int | None = 0
-    while cursor is not None:
-        page = get("/api/v1/runs", query={"state": state, "cursor": cursor}, socket=socket, state=state_dir)
-        items += page["items"]
-        cursor = page["next"]
+    items = get_all("/api/v1/runs", query={"state": state}, socket=socket, state=state_dir)
     show(items, output, COLUMNS)
 
 
