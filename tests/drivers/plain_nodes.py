@@ -133,8 +133,8 @@ async def _carry(saw: NodeSaw) -> None:
         machine.plc = replace(machine.plc, done=False)
         await saw.machine.panel()
     bits, words = machine.read_bits(1, 4), machine.read_words(100, 5)
-    for name, bit in zip(_BITS, bits, strict=True):
-        await nodes[name].write_value(bit)
     counts = {"good": words[0] << 16 | words[1], "scrap": words[2] << 16 | words[3], "tool": words[4]}
     for name, count in counts.items():
         await nodes[name].write_value(ua.Variant(count, ua.VariantType.UInt32))
+    for name, bit in zip(_BITS, bits, strict=True):  # done is the last: its counts stand there already
+        await nodes[name].write_value(bit)

@@ -60,7 +60,7 @@ async def test_a_job_is_started_once_followed_and_counted_and_changes_are_told(
             assert (await session.send(command)).answer is Answer.ACCEPTED
             assert [job.phase for job in (await session.look()).jobs] == [JobPhase.RUNNING]
             assert (await session.reconcile(command, begun=False)).phase is JobPhase.RUNNING
-            await eventually(lambda: saw.machine.state()["done"])
+            await eventually(saw.nodes["done"].read_value)  # the nodes show it a moment after the machine
             made = await session.reconcile(command, begun=True)
             assert (made.phase, made.produced, made.good) == (JobPhase.ENDED, 2, 2)
             await eventually(lambda: len(told) > heard)
@@ -79,7 +79,7 @@ async def test_a_start_whose_answer_is_lost_is_found_by_what_the_machine_shows(
                 await session.send(command)
         async with opened(saw) as again:
             found = await again.reconcile(command, begun=False)
-            await eventually(lambda: saw.machine.state()["done"])
+            await eventually(saw.nodes["done"].read_value)  # the nodes show it a moment after the machine
             made = await again.reconcile(command, begun=False)
     assert found.phase in {JobPhase.RUNNING, JobPhase.ENDED}
     assert (made.phase, made.good) == (JobPhase.ENDED, 2)
@@ -126,7 +126,7 @@ async def test_done_is_taken_back_where_the_machine_can_be_told(shared: NodeServ
     async with node_saw(shared, tmp_path) as saw, opened(saw, {"reset_done": node("reset")}) as session:
         command = trim(baseline=(await session.look()).baseline)
         await session.send(command)
-        await eventually(lambda: saw.machine.state()["done"])
+        await eventually(saw.nodes["done"].read_value)  # the nodes show it a moment after the machine
         assert (await session.send(trim(CommandKind.CLEAR))).answer is Answer.ACCEPTED
         assert saw.machine.state()["done"] is False
         assert await saw.nodes["reset"].read_value() is False
