@@ -1,6 +1,7 @@
 """Opening a ledger: new, resumed, upgraded, or refused with the reason."""
 
 import asyncio
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -123,11 +124,11 @@ async def test_after_an_orderly_stop_no_log_lies_beside_the_ledger(state_dir: Pa
     assert not (state_dir / "ledger.db-wal").exists()
 
 
-def _damage(state_dir: Path) -> None:
-    """Flip bytes in the page where the events' index begins."""
+def _damage(state_dir: Path, name: str = "events_by_subject", *, known: Path | None = None) -> None:
+    """Flip bytes in the page where a table or index begins; `known`: where to look up which page that is."""
     path = state_dir / "ledger.db"
-    page = _edit(state_dir, "SELECT rootpage FROM sqlite_master WHERE name = 'events_by_subject'")[0]
-    size = _edit(state_dir, "PRAGMA page_size")[0]
+    page = _edit(known or state_dir, f"SELECT rootpage FROM sqlite_master WHERE name = '{name}'")[0]
+    size = _edit(known or state_dir, "PRAGMA page_size")[0]
     with path.open("r+b") as file:
         file.seek((page - 1) * size)
         file.write(b"\xff" * 100)
@@ -139,6 +140,35 @@ async def test_damage_is_found_at_the_start_before_anything_is_done_whatever_the
 
     with pytest.raises(LedgerError, match="damaged"):
         await _open(state_dir)
+
+
+async def test_an_index_that_lost_its_content_is_damage(state_dir: Path) -> None:
+    await _open(state_dir)
+    page = _edit(state_dir, "SELECT rootpage FROM sqlite_master WHERE name = 'events_by_subject'")[0]
+    size = _edit(state_dir, "PRAGMA page_size")[0]
+    with (state_dir / "ledger.db").open("r+b") as file:
+        file.seek((page - 1) * size)
+        kind = file.read(1)[0]
+        file.seek((page - 1) * size)
+        file.write(bytes([kind ^ 0x08]))  # a leaf becomes an inner page whose only branch is nothing
+
+    with pytest.raises(LedgerError, match="damaged"):
+        await _open(state_dir)
+
+
+async def test_damage_that_the_log_of_a_killed_gateway_covers_is_mended_before_anything_is_done(
+    state_dir: Path, tmp_path: Path
+) -> None:
+    await _open(state_dir)
+    async with open_ledger(state_dir, site="LUND"):
+        killed = Path(shutil.copytree(state_dir, tmp_path / "killed"))  # its log holds the page with the boot
+    _damage(killed, "meta", known=state_dir)
+
+    async with open_ledger(killed, site="LUND") as ledger:
+        alone = shutil.copy(killed / "ledger.db", tmp_path / "alone.db")
+    assert ledger.boot == 3
+    with closing(sqlite3.connect(alone)) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 async def test_a_large_ledger_keeps_no_machine_waiting_for_its_check(
